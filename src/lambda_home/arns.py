@@ -1,0 +1,91 @@
+"""Function names, qualifiers and ARNs.
+
+AWS takes a function in four forms, each with or without `:qualifier`: the bare name,
+`function:name`, the partial ARN `123456789012:function:name` and the full ARN. Source: API_Invoke,
+"FunctionName", and answers recorded on AWS.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lambda_home.errors import (
+    AccessDeniedException,
+    InvalidParameterValueException,
+    ResourceNotFoundException,
+)
+
+LATEST = "$LATEST"
+PARTITION = "aws"
+
+_FUNCTION = re.compile(
+    r"(?:arn:(?P<partition>aws[a-zA-Z-]*):lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):function:"
+    r"|(?P<partial_account>\d{12}):function:"
+    r"|function:)?"
+    r"(?P<name>[a-zA-Z0-9-_]+)"
+    r"(?::(?P<qualifier>\$LATEST(?:\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The world a caller lives in; accounts and regions never see each other."""
+
+    account: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRef:
+    """A function as a caller named it: `qualifier` is None where none was given."""
+
+    scope: Scope
+    name: str
+    qualifier: str | None = None
+
+    @property
+    def arn(self) -> str:
+        """The unqualified ARN."""
+        return function_arn(self.scope, self.name)
+
+    @property
+    def qualified_arn(self) -> str:
+        """The ARN with the qualifier, where one was given."""
+        return function_arn(self.scope, self.name, self.qualifier)
+
+    @classmethod
+    def parse(cls, scope: Scope, name: str, qualifier: str | None = None) -> FunctionRef:
+        """Read a function name in any of AWS's forms, seen from `scope`.
+
+        Raises InvalidParameterValueException if the qualifier inside the name contradicts
+        `qualifier`, ResourceNotFoundException for another region, AccessDeniedException for another
+        account. A name that matches none of the forms is taken literally: the model's pattern has
+        refused it before, or it does not exist.
+        """
+        match = _FUNCTION.fullmatch(name)
+        if match is None:
+            return cls(scope, name, qualifier)
+        region = match["region"]
+        if region and region != scope.region:
+            message = (
+                f"Functions from '{region}' are not reachable in this region ('{scope.region}')"
+            )
+            raise ResourceNotFoundException(message)
+        account = match["account"] or match["partial_account"]
+        if account and account != scope.account:
+            raise AccessDeniedException(None)
+        inner = match["qualifier"]
+        if inner and qualifier and inner != qualifier:
+            message = (
+                "The derived qualifier from the function name does not match the specified"
+                " qualifier."
+            )
+            raise InvalidParameterValueException(message)
+        return cls(scope, match["name"], inner or qualifier)
+
+
+def function_arn(scope: Scope, name: str, qualifier: str | None = None) -> str:
+    """`arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]`."""
+    arn = f"arn:{PARTITION}:lambda:{scope.region}:{scope.account}:function:{name}"
+    return f"{arn}:{qualifier}" if qualifier else arn

@@ -1,0 +1,202 @@
+"""Settings: packaged defaults < file < environment < flags, as frozen sections.
+
+`configs/default.toml` is the one place where defaults stand; an unknown key or a bad value raises
+ConfigurationError with one line that names it.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from lambda_home.bundled import bundled
+from lambda_home.errors import ConfigurationError
+
+ENV_PREFIX = "LAMBDA_HOME_"
+DEFAULT_DB_URL = "sqlite://data/lhome.db"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """One TOML table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(Section):
+    """Where the two APIs listen."""
+
+    bind: str
+    port_user_api: Port
+    port_runtime_api: Port
+    insecure: bool
+    shutdown_grace_s: Annotated[float, Field(ge=0)]
+
+
+class DataSettings(Section):
+    """Where state lies."""
+
+    dir: Path
+    db_url: Annotated[str, Field(pattern=r"^sqlite://.+")]
+    log_max_mb: Positive
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        if self.db_url == DEFAULT_DB_URL:
+            return self.dir / "lhome.db"
+        return Path(self.db_url.removeprefix("sqlite://"))
+
+
+class DockerSettings(Section):
+    """The Docker daemon and what it runs."""
+
+    host: str
+    network: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")]
+    allow_pull: bool
+    images: dict[str, str]
+
+
+class SandboxSettings(Section):
+    """Which sandbox, and how environments start in it."""
+
+    kind: Literal["auto", "docker", "process"]
+    init_timeout_ms: Positive
+    max_parallel_starts: Positive
+
+
+class DefaultSettings(Section):
+    """What a body in Lambda@Home's form that leaves a member out gets."""
+
+    memory_mb: Annotated[int, Field(ge=128, le=10240)]
+    timeout_ms: Annotated[int, Field(ge=1000, le=900_000)]
+    tmp_mb: Annotated[int, Field(ge=512, le=10240)]
+
+
+class IdleSettings(Section):
+    """When idle environments are frozen and removed (milliseconds)."""
+
+    soft_ms: Positive
+    hard_ms: Positive
+
+
+class LimitSettings(Section):
+    """Limits of an account."""
+
+    max_global_concurrency: Positive
+
+
+class AwsSettings(Section):
+    """Who callers are taken for where they do not say."""
+
+    account_id: Annotated[str, Field(pattern=r"^\d{12}$")]
+    region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+
+
+class AsyncSettings(Section):
+    """Asynchronous invokes."""
+
+    retry_base_s: Annotated[float, Field(ge=0)]
+    workers: Positive
+    max_event_age_s: Positive
+
+
+class LoggingSettings(Section):
+    """The server's own log."""
+
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class Settings(BaseSettings):
+    """All settings; make one with `load`."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENV_PREFIX,
+        env_prefix_target="all",
+        env_nested_delimiter="__",
+    )
+
+    server: ServerSettings
+    data: DataSettings
+    docker: DockerSettings
+    sandbox: SandboxSettings
+    defaults: DefaultSettings
+    idle: IdleSettings
+    limits: LimitSettings
+    aws: AwsSettings
+    asynchronous: AsyncSettings = Field(alias="async")
+    logging: LoggingSettings
+
+
+def load(
+    file: Path | None = None, flags: Mapping[str, Mapping[str, object]] | None = None
+) -> Settings:
+    """Read the settings: packaged defaults < `file` < environment < `flags` (by section).
+
+    Raises ConfigurationError for a file that cannot be read, an unknown key or a bad value.
+    """
+    _refuse_unknown_sections(os.environ)
+    files = [bundled("configs") / "default.toml", *([file] if file else [])]
+
+    class Sourced(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            """Highest priority first."""
+            del dotenv_settings, file_secret_settings
+            toml = TomlConfigSettingsSource(settings_cls, toml_file=files, deep_merge=True)
+            return init_settings, env_settings, toml
+
+    if file is not None and not file.is_file():
+        raise ConfigurationError(f"Cannot read the configuration file {file}: no such file.")
+    try:
+        return Sourced(**cast("dict[str, Any]", dict(flags or {})))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
+    except SettingsError as error:
+        raise ConfigurationError(f"Bad setting: {error}") from error
+    except ValidationError as error:
+        raise ConfigurationError(_first_fault(error)) from error
+
+
+def _refuse_unknown_sections(environment: Mapping[str, str]) -> None:
+    known = {field.alias or name for name, field in Settings.model_fields.items()}
+    for variable in environment:
+        if not variable.upper().startswith(ENV_PREFIX):
+            continue
+        section = variable.upper().removeprefix(ENV_PREFIX).split("__")[0].lower()
+        if section not in known or "__" not in variable:
+            raise ConfigurationError(
+                f"Unknown setting {variable} in the environment: expected"
+                f" {ENV_PREFIX}<SECTION>__<KEY> with a section of {', '.join(sorted(known))}."
+            )
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"Unknown setting {key}."
+    return f"Bad value {fault['input']!r} for setting {key}: {fault['msg']}."

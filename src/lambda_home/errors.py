@@ -1,0 +1,201 @@
+"""Errors that a client sees, in AWS Lambda's shapes.
+
+Layers below the user API raise these; only `user_api` knows how they look on the wire.
+The class name is AWS's error code, as botocore's model and `x-amzn-ErrorType` spell it.
+
+    LambdaHomeError                      anything this project raises on purpose
+    ├── ConfigurationError               a setting is wrong; stops the start with one line
+    └── ApiError                         has an AWS code, an HTTP status and a message
+        ├── ValidationException          400  the request breaks the model's constraints
+        ├── InvalidParameterValueException   400
+        ├── InvalidRequestContentException   400  the invoke payload is not JSON
+        ├── SerializationException       400  the body is not the JSON object it must be
+        ├── CodeStorageExceededException 400
+        ├── AccessDeniedException        403
+        ├── UnknownOperationException    404  no operation has this path
+        ├── ResourceNotFoundException    404
+        ├── ResourceConflictException    409
+        ├── PreconditionFailedException  412
+        ├── RequestTooLargeException     413  the payload is over the limit of the invocation type
+        ├── RequestEntityTooLargeException  413  the whole request is over the limit
+        ├── TooManyRequestsException     429  carries a Reason
+        ├── ServiceException             500  the platform failed, not the caller
+        ├── NotImplementedException      501  an operation of the model without handler
+        └── ServiceUnavailableException  503  shutting down
+
+Source: botocore's `lambda/2015-03-31` model and answers recorded on AWS.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class LambdaHomeError(Exception):
+    """Anything this project raises on purpose."""
+
+
+class ConfigurationError(LambdaHomeError):
+    """A setting is unknown or has a bad value; the message is one line that names it."""
+
+
+class ThrottleReason(StrEnum):
+    """Why a 429 was answered (`Reason` of TooManyRequestsException)."""
+
+    CONCURRENT = "ConcurrentInvocationLimitExceeded"
+    RATE = "FunctionInvocationRateLimitExceeded"
+    RESERVED_CONCURRENT = "ReservedFunctionConcurrentInvocationLimitExceeded"
+    RESERVED_RATE = "ReservedFunctionInvocationRateLimitExceeded"
+    CALLER_RATE = "CallerRateLimitExceeded"
+
+
+class ApiError(LambdaHomeError):
+    """An error with an AWS code.
+
+    `message` may be None (AWS answers some errors with `{"message": null}`). `fault_type` is the
+    body's `Type` member ("User" or "Service"), or None where AWS sends none. `message_member` is
+    the body member that carries the text: AWS spells it `Message` for some codes.
+    """
+
+    status: ClassVar[int] = 500
+    default_fault: ClassVar[str | None] = "User"
+    message_member: ClassVar[str] = "message"
+
+    def __init__(self, message: str | None = None, *, fault_type: str | None = "unset") -> None:
+        super().__init__(message)
+        self.message = message
+        self.fault_type = self.default_fault if fault_type == "unset" else fault_type
+
+    @property
+    def code(self) -> str:
+        """AWS's error code, the value of `x-amzn-ErrorType`."""
+        return type(self).__name__
+
+    def body(self) -> dict[str, object]:
+        """The members of the JSON error body, in AWS's spelling and order."""
+        members: dict[str, object] = {}
+        if self.fault_type is not None:
+            members["Type"] = self.fault_type
+        members[self.message_member] = self.message
+        return members
+
+
+class ValidationException(ApiError):
+    """The request breaks constraints of the model; AWS sends no `Type`."""
+
+    status = 400
+    default_fault: ClassVar[str | None] = None
+
+
+class InvalidParameterValueException(ApiError):
+    """One of the parameters is not valid."""
+
+    status = 400
+
+
+class InvalidRequestContentException(ApiError):
+    """The invoke payload could not be parsed as JSON."""
+
+    status = 400
+
+
+class SerializationException(ApiError):
+    """The request body is not the JSON document that the operation needs."""
+
+    status = 400
+    default_fault: ClassVar[str | None] = None
+    message_member = "Message"
+
+
+class CodeStorageExceededException(ApiError):
+    """The account's total code size is used up."""
+
+    status = 400
+
+
+class AccessDeniedException(ApiError):
+    """The caller may not do this."""
+
+    status = 403
+    default_fault: ClassVar[str | None] = None
+    message_member = "Message"
+
+
+class UnknownOperationException(ApiError):
+    """No operation of the API has this method and path."""
+
+    status = 404
+    default_fault: ClassVar[str | None] = None
+
+
+class ResourceNotFoundException(ApiError):
+    """The resource does not exist."""
+
+    status = 404
+    message_member = "Message"
+
+
+class ResourceConflictException(ApiError):
+    """The resource exists already, or another operation is in progress."""
+
+    status = 409
+
+
+class PreconditionFailedException(ApiError):
+    """The RevisionId given is not the current one."""
+
+    status = 412
+
+
+class RequestTooLargeException(ApiError):
+    """The invoke payload is over the limit of its invocation type."""
+
+    status = 413
+
+
+class RequestEntityTooLargeException(ApiError):
+    """The request as a whole is over the limit."""
+
+    status = 413
+    default_fault: ClassVar[str | None] = None
+
+
+class TooManyRequestsException(ApiError):
+    """Throttled; `reason` says by which limit, `retry_after_s` when to come back (seconds)."""
+
+    status = 429
+
+    def __init__(
+        self, reason: ThrottleReason, message: str = "Rate Exceeded.", *, retry_after_s: int = 1
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, object]:
+        """`Reason` comes first, as AWS writes it."""
+        return {"Reason": str(self.reason), **super().body()}
+
+
+class ServiceException(ApiError):
+    """The platform failed; not the caller's fault."""
+
+    status = 500
+    default_fault: ClassVar[str | None] = "Service"
+    message_member = "Message"
+
+
+class NotImplementedException(ApiError):
+    """An operation of AWS's model that this version does not perform."""
+
+    status = 501
+    default_fault: ClassVar[str | None] = None
+
+
+class ServiceUnavailableException(ApiError):
+    """The server is shutting down and takes no more work."""
+
+    status = 503
+    default_fault: ClassVar[str | None] = "Service"
+    message_member = "Message"

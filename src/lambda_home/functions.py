@@ -1,0 +1,125 @@
+"""What a function is: frozen values, no behaviour beyond deriving one from another.
+
+Sizes are in bytes unless the name says MB (mebibytes, as AWS counts), times in seconds.
+Limits: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from lambda_home.arns import LATEST, Scope, function_arn
+
+ZIPPED_LIMIT = 52_428_800
+UNZIPPED_LIMIT = 262_144_000
+CREATE_REQUEST_LIMIT = 70_167_211
+TOTAL_CODE_LIMIT = 80_530_636_800
+ENVIRONMENT_LIMIT = 4096
+MINIMUM_UNRESERVED = 100
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class State(StrEnum):
+    """`State` of a function version."""
+
+    PENDING = "Pending"
+    ACTIVE = "Active"
+    INACTIVE = "Inactive"
+    FAILED = "Failed"
+
+
+class UpdateStatus(StrEnum):
+    """`LastUpdateStatus` of a function version."""
+
+    SUCCESSFUL = "Successful"
+    IN_PROGRESS = "InProgress"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A deployment package in the content-addressed store.
+
+    `key` is the lower-case hex SHA-256 of the ZIP, `sha256` the same digest in base64
+    (`CodeSha256`), `size` the ZIP's length in bytes (`CodeSize`).
+    """
+
+    key: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a version stands: `State*` and `LastUpdateStatus*` of its configuration."""
+
+    state: State = State.PENDING
+    reason: str | None = None
+    reason_code: str | None = None
+    update: UpdateStatus | None = None
+    update_reason: str | None = None
+    update_reason_code: str | None = None
+
+    @property
+    def busy(self) -> bool:
+        """True while a create or an update is still going on."""
+        return self.state is State.PENDING or self.update is UpdateStatus.IN_PROGRESS
+
+
+CREATING = Status(State.PENDING, "The function is being created.", "Creating")
+READY = Status(State.ACTIVE, update=UpdateStatus.SUCCESSFUL)
+UPDATING = Status(
+    State.ACTIVE,
+    update=UpdateStatus.IN_PROGRESS,
+    update_reason="The function is being created.",
+    update_reason_code="Creating",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionVersion:
+    """One version of a function, `$LATEST` or a published one: everything needed to run it.
+
+    `documents` holds the AWS-shaped members that are stored and returned as they came
+    (`VpcConfig`, `TracingConfig`, `LoggingConfig` ...). `revision_id` changes whenever AWS's does;
+    `run_key` changes only when an execution environment started before can no longer serve it.
+    """
+
+    scope: Scope
+    name: str
+    version: str
+    runtime: str
+    handler: str
+    role: str
+    code: Code
+    revision_id: str
+    last_modified: str
+    description: str = ""
+    timeout_s: int = 3
+    memory_mb: int = 128
+    tmp_mb: int = 512
+    environment: Mapping[str, str] | None = None
+    architectures: tuple[str, ...] = ("x86_64",)
+    package_type: str = "Zip"
+    status: Status = CREATING
+    run_key: str = ""
+    documents: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
+
+    @property
+    def arn(self) -> str:
+        """The unqualified ARN of the function."""
+        return function_arn(self.scope, self.name)
+
+    @property
+    def qualified_arn(self) -> str:
+        """The ARN with this version's number or `$LATEST`."""
+        return function_arn(self.scope, self.name, self.version)
+
+    @property
+    def is_latest(self) -> bool:
+        """True for the unpublished version."""
+        return self.version == LATEST

@@ -1,0 +1,73 @@
+"""What an invocation is, and how it ended.
+
+Sources: API_Invoke, https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html, AWS's runtime
+interface emulator (6 MiB + 100 bytes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lambda_home.functions import FunctionVersion
+
+SYNC_PAYLOAD_LIMIT = 6 * 1024 * 1024 + 100
+ASYNC_PAYLOAD_LIMIT = 1024 * 1024
+RESPONSE_LIMIT = 6 * 1024 * 1024 + 100
+LOG_TAIL_LIMIT = 4096
+UNHANDLED = "Unhandled"
+
+
+class InvocationType(StrEnum):
+    """`X-Amz-Invocation-Type`."""
+
+    REQUEST_RESPONSE = "RequestResponse"
+    EVENT = "Event"
+    DRY_RUN = "DryRun"
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationRequest:
+    """What a caller asks for, beside the function itself.
+
+    `payload` is the event's JSON text, `client_context` the decoded JSON text of
+    `X-Amz-Client-Context`, `trace_id` the `X-Amzn-Trace-Id` to continue; empty where absent.
+    """
+
+    payload: bytes
+    invocation_type: InvocationType = InvocationType.REQUEST_RESPONSE
+    tail: bool = False
+    client_context: str = ""
+    cognito_identity: str = ""
+    trace_id: str = ""
+    request_id: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Invocation:
+    """One invocation on its way through the scheduler; `invoked_arn` is as the caller named it."""
+
+    request_id: str
+    function: FunctionVersion
+    payload: bytes
+    invoked_arn: str
+    tail: bool = False
+    client_context: str = ""
+    cognito_identity: str = ""
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InvocationResult:
+    """How an invocation ended, as the caller sees it.
+
+    `function_error` is "Unhandled" where the function failed, else None; `log_tail` the last 4 KB
+    of exactly this invocation's log where it was asked for. `status` is 200, 202 or 204.
+    """
+
+    request_id: str
+    payload: bytes
+    executed_version: str
+    function_error: str | None = None
+    log_tail: bytes | None = None
+    status: int = 200

@@ -1,0 +1,1 @@
+"""From an uploaded ZIP to something a sandbox can run."""

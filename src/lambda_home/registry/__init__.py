@@ -1,0 +1,1 @@
+"""What exists: functions, versions and settings, durable in SQLite."""

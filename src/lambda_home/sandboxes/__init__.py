@@ -1,0 +1,1 @@
+"""Where execution environments run: one port, an adapter per kind of sandbox."""

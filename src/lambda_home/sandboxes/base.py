@@ -1,0 +1,110 @@
+"""The sandbox port: what the scheduler asks of whatever runs execution environments.
+
+Lifecycle of one environment, for every adapter:
+
+    start(spec)  ->  running  <->  frozen        freeze(id, frozen=True | False)
+                        |             |
+                        +--- stop(id) or its own end ---> exactly one `exited(Exit)`
+
+- `open(observer)` comes first and reaps what a dead server left behind; `close()` comes last and
+  leaves nothing running.
+- `start` returns once the process exists, not once the runtime has polled. It raises SandboxError
+  and leaves nothing behind where it fails (no `exited` follows then).
+- `stop` is idempotent: asks politely for `grace_s` seconds, then kills the whole process tree. An
+  unknown id is no error. A frozen environment can be stopped.
+- The observer is called on the event loop. All `output` of an environment comes before its
+  `exited`.
+- Nothing above `sandboxes/` knows which adapter it talks to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from lambda_home.errors import LambdaHomeError
+
+
+class SandboxError(LambdaHomeError):
+    """An environment could not be started; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """One execution environment to start.
+
+    `id` names it (32 hex digits); `host` is its unguessable host name, its only credential at the
+    runtime API. `code` is what `CodePreparer.prepare` returned. `environment` is complete but for
+    AWS_LAMBDA_RUNTIME_API, which the adapter adds because only it knows the address. `labels` are
+    for people (function, version).
+    """
+
+    id: str
+    host: str
+    runtime: str
+    code: str
+    environment: Mapping[str, str]
+    memory_mb: int
+    tmp_mb: int
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How an environment ended: an exit `code` (0-255), or the `signal` number that killed it.
+
+    Both None: unknown. `out_of_memory` is True where the kernel killed it for its memory limit.
+    """
+
+    id: str
+    code: int | None = None
+    signal: int | None = None
+    out_of_memory: bool = False
+
+
+class SandboxObserver(Protocol):
+    """Who is told what environments do."""
+
+    def output(self, environment_id: str, chunk: bytes) -> None:
+        """Bytes that the environment wrote to standard output or error, in order, cut anywhere."""
+
+    def exited(self, how: Exit) -> None:
+        """The environment is gone, by `stop` or by itself; told exactly once."""
+
+
+class CodePreparer(Protocol):
+    """Turns a stored deployment package into what one kind of sandbox runs."""
+
+    async def prepare(self, code_key: str, runtime: str) -> str:
+        """Return the `code` of a SandboxSpec; idempotent, one at a time per code and runtime.
+
+        Raises SandboxError if that runtime cannot run here (the message names what to install).
+        """
+
+    async def discard_except(self, code_keys: frozenset[str]) -> None:
+        """Remove what was prepared for any other code."""
+
+
+class Sandbox(Protocol):
+    """See the module's docstring for the lifecycle."""
+
+    name: str
+
+    async def open(self, observer: SandboxObserver) -> None:
+        """Get ready; reap leftovers of dead servers. Raises SandboxError."""
+
+    async def start(self, spec: SandboxSpec) -> None:
+        """Start one environment. Raises SandboxError."""
+
+    async def stop(self, environment_id: str, grace_s: float = 0) -> None:
+        """End one environment; returns when it is gone."""
+
+    async def freeze(self, environment_id: str, *, frozen: bool) -> None:
+        """Pause or resume all processes of an environment; memory and sockets stay."""
+
+    def peak_memory_mb(self, environment_id: str) -> int:
+        """The most memory the environment has used so far (MB, rounded up); 0 if unknown."""
+
+    async def close(self) -> None:
+        """Stop everything that this server started."""

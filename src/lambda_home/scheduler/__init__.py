@@ -1,0 +1,1 @@
+"""Which execution environment runs which invocation, and when one starts or stops."""
