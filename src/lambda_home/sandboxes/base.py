@@ -82,6 +82,9 @@ class CodePreparer(Protocol):
         Raises SandboxError if that runtime cannot run here (the message names what to install).
         """
 
+    def warning_for(self, runtime: str) -> str | None:
+        """What the function's log should say about how this runtime runs here, if anything."""
+
     async def discard_except(self, code_keys: frozenset[str]) -> None:
         """Remove what was prepared for any other code."""
 

@@ -1,0 +1,201 @@
+// Runs one function on Node 18 to 26 as AWS's Node runtime does: take over the output and connect
+// (`prepare`, which needs no function), take the function (`takeFunction`), serve its invocations.
+
+import { existsSync, readFileSync } from "node:fs";
+
+import { RuntimeApi } from "./client.mjs";
+import { buildContext, defineGlobals, enterInvocation } from "./context.mjs";
+import { MODERN, toAnswer, unhandledRejection } from "./errors.mjs";
+import { callLegacy, callModern, callStreaming, emptyLoop } from "./invocation.mjs";
+import { loadHandler, setModulePaths } from "./loader.mjs";
+import {
+  configureLogging, fence, logError, printFatal, setInvocation, takeOutput,
+} from "./output.mjs";
+import { createResponseStream, headerSafe } from "./stream.mjs";
+
+// AWS's exit codes up to Node 22; from Node 24 on errors end the process as Node does, with 1.
+const EXIT_UNHANDLED_REJECTION = 128;
+const EXIT_UNCAUGHT_EXCEPTION = 129;
+const LAST_WORDS_MS = 1000;
+
+// The kernel lets a process inherit the peak of the one that started it: that part is not ours.
+const inheritedKib = process.resourceUsage().maxRSS;
+
+const peakKib = () => {
+  const peak = process.resourceUsage().maxRSS;
+  if (peak > inheritedKib) return peak;
+  try {
+    return Number(/VmHWM:\s*(\d+)/.exec(readFileSync("/proc/self/status", "latin1"))[1]);
+  } catch {
+    return peak;
+  }
+};
+
+const homeHeaders = (fenced) =>
+  `Lambda-Home-Fence: ${fenced}\r\nLambda-Home-Peak-Kib: ${peakKib()}\r\n`;
+
+const errorRequest = (api, path, id, error) => {
+  const answer = toAnswer(error);
+  const type = headerSafe(answer.errorType || "Unhandled");
+  return api.post(path, "Content-Type: application/json\r\n" +
+    `Lambda-Runtime-Function-Error-Type: ${type}\r\n${homeHeaders(fence(id))}`,
+  JSON.stringify(answer));
+};
+
+const pathOf = (id, what) => `/invocation/${encodeURIComponent(id)}/${what}`;
+
+// What is known while an invocation runs: enough to report an error that nobody caught.
+let active = null;
+let served = false;
+let dying = false;
+
+const exitSoon = async (code, said) => {
+  setTimeout(() => process.exit(code), LAST_WORDS_MS);
+  await said;
+  process.exit(code);
+};
+
+// An error outside of the handler's own promise, up to Node 22.
+const die = (api, title, error, code) => {
+  if (dying) return;
+  dying = true; // no answer and no poll may follow
+  logError(title, error);
+  if (active?.response) {
+    active.response.fail(error);
+    fence(active.id, true);
+    return exitSoon(code, active.response.answered);
+  }
+  if (active) {
+    return exitSoon(code, api.exchange(
+      errorRequest(api, pathOf(active.id, "error"), active.id, error)));
+  }
+  if (served) process.exit(code); // between invocations there is nobody to tell
+  const other = api.another(); // the first connection may be waiting for work
+  return exitSoon(code, other.exchange(errorRequest(other, "/init/error", "init", error)));
+};
+
+const watchForErrors = (api) => {
+  process.on("uncaughtException", (error) => {
+    die(api, "Uncaught Exception", error, EXIT_UNCAUGHT_EXCEPTION);
+  });
+  process.on("unhandledRejection", (reason, promise) => {
+    const error = unhandledRejection(reason, promise);
+    die(api, "Unhandled Promise Rejection", error, EXIT_UNHANDLED_REJECTION);
+  });
+  process.on("beforeExit", () => emptyLoop.listener());
+};
+
+const invokeStreaming = async (api, fn, id, event, context) => {
+  const begin = (contentType) => api.stream(
+    pathOf(id, "response"), `Content-Type: ${contentType}\r\n` +
+    "Lambda-Runtime-Function-Response-Mode: streaming\r\n" +
+    "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n" +
+    homeHeaders("1")); // the headers leave before the output is known: always a fence
+  const response = createResponseStream(begin, fn.highWaterMark);
+  active.response = response;
+  api.hold(); // an unfinished answer waits, for the timeout if need be
+  try {
+    await callStreaming(fn.handler, event(), context(), response);
+  } catch (error) {
+    logError("Invoke Error", error);
+    response.fail(error);
+    await response.answered;
+  }
+  fence(id, true);
+};
+
+const untilLoopIsEmpty = (api, context) => {
+  if (MODERN || !context.callbackWaitsForEmptyEventLoop) return null;
+  api.release();
+  return new Promise((done) => {
+    emptyLoop.listener = () => {
+      emptyLoop.reset();
+      setImmediate(done);
+    };
+  });
+};
+
+const invokeBuffered = (api, fn, id, event, context) => new Promise((done) => {
+  const finish = {
+    succeed: (body) => done(api.post(pathOf(id, "response"),
+      `Content-Type: application/json\r\n${homeHeaders(fence(id))}`, body)),
+    fail: (error) => {
+      logError("Invoke Error", error);
+      done(errorRequest(api, pathOf(id, "error"), id, error));
+    },
+  };
+  try {
+    (MODERN ? callModern : callLegacy)(fn.handler, event(), context(), finish);
+  } catch (error) {
+    finish.fail(error); // a payload or a context header that is not JSON
+  }
+});
+
+// Runs the handler once. Resolves with the request that carries its answer, "" if it was streamed.
+const invoke = async (api, fn, { headers, body }) => {
+  const id = headers["lambda-runtime-aws-request-id"];
+  active = { id };
+  setInvocation(id, headers["lambda-runtime-aws-tenant-id"]);
+  const event = () => JSON.parse(body);
+  if (!fn.streaming) {
+    api.release();
+    const context = () => entered(buildContext(headers, process.env));
+    const answer = await invokeBuffered(api, fn, id, event, context);
+    active = null;
+    return answer;
+  }
+  const waits = { callbackWaitsForEmptyEventLoop: true };
+  const context = () => entered(
+    Object.assign(MODERN ? {} : waits, buildContext(headers, process.env)));
+  await invokeStreaming(api, fn, id, event, context);
+  await untilLoopIsEmpty(api, waits);
+  active = null;
+  return "";
+};
+
+const entered = (context) => {
+  enterInvocation(context);
+  return context;
+};
+
+// Takes over the descriptors and connects: all that can be done before there is a function.
+export const prepare = (address) => {
+  takeOutput();
+  const api = new RuntimeApi(address, () => process.exit(1));
+  api.connect();
+  return api;
+};
+
+// Loads the function that `env` describes. Never returns if it cannot be loaded: reports and exits.
+export const takeFunction = async (api, env) => {
+  configureLogging(env);
+  if (!MODERN) watchForErrors(api);
+  try {
+    if (existsSync(env.LAMBDA_TASK_ROOT)) process.chdir(env.LAMBDA_TASK_ROOT);
+    defineGlobals(env);
+    await setModulePaths(env);
+    return await loadHandler(env);
+  } catch (error) {
+    logError(MODERN ? "Init Error" : "Uncaught Exception", error);
+    if (MODERN) printFatal(error);
+    setTimeout(() => process.exit(1), LAST_WORDS_MS);
+    await api.exchange(errorRequest(api, "/init/error", "init", error));
+    return process.exit(MODERN ? 1 : EXIT_UNCAUGHT_EXCEPTION);
+  }
+};
+
+// Polls and answers until the server is gone. `startedAt` counts as performance.now() does.
+export const serve = async (api, fn, startedAt) => {
+  const micros = Math.round((performance.now() - startedAt) * 1000);
+  let reply = await api.next(`Lambda-Home-Init-Micros: ${micros}\r\n`);
+  while (reply.status === 200) {
+    served = true;
+    const answer = await invoke(api, fn, reply);
+    if (dying) return;
+    reply = await api.next("", answer);
+  }
+  process.exit(1);
+};
+
+const api = prepare(process.env.AWS_LAMBDA_RUNTIME_API);
+await serve(api, await takeFunction(api, process.env), 0);

@@ -1,0 +1,106 @@
+// The context object, and the other places AWS tells a function about its invocation.
+
+import { MODERN } from "./errors.mjs";
+import { HttpResponseStream } from "./stream.mjs";
+import { streamifyResponse } from "./loader.mjs";
+
+const parseJson = (text, name) => {
+  if (!text) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`Cannot parse ${name} as json: ${error}`);
+  }
+};
+
+// The fields that come with every invocation; `headers` are those of the polled reply.
+export const buildContext = (headers, env) => {
+  const deadline = Number.parseInt(headers["lambda-runtime-deadline-ms"], 10);
+  const traceId = headers["lambda-runtime-trace-id"];
+  if (traceId) env._X_AMZN_TRACE_ID = traceId;
+  else delete env._X_AMZN_TRACE_ID;
+  const ofFunction = {
+    functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
+    functionName: env.AWS_LAMBDA_FUNCTION_NAME,
+    memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+  };
+  const ofInvocation = {
+    clientContext: parseJson(headers["lambda-runtime-client-context"], "ClientContext"),
+    identity: parseJson(headers["lambda-runtime-cognito-identity"], "CognitoIdentity"),
+    invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
+    awsRequestId: headers["lambda-runtime-aws-request-id"],
+    tenantId: headers["lambda-runtime-aws-tenant-id"],
+    getRemainingTimeInMillis: () => deadline - Date.now(),
+  };
+  return MODERN
+    ? { ...ofInvocation, xRayTraceId: traceId, ...ofFunction }
+    : { ...ofFunction, ...ofInvocation };
+};
+
+const KEYS = Object.freeze({
+  REQUEST_ID: Symbol.for("_AWS_LAMBDA_REQUEST_ID"),
+  X_RAY_TRACE_ID: Symbol.for("_AWS_LAMBDA_X_RAY_TRACE_ID"),
+  TENANT_ID: Symbol.for("_AWS_LAMBDA_TENANT_ID"),
+});
+
+// awslambda.InvokeStore, which AWS's SDK and tracing libraries read from Node 24 on.
+class InvokeStore {
+  static PROTECTED_KEYS = KEYS;
+  #current;
+
+  getContext() {
+    return this.#current;
+  }
+
+  hasContext() {
+    return this.#current !== undefined;
+  }
+
+  get(key) {
+    return this.#current?.[key];
+  }
+
+  set(key, value) {
+    if (Object.values(KEYS).includes(key)) {
+      throw new Error(`Cannot modify protected Lambda context field: ${String(key)}`);
+    }
+    this.#current = { ...this.#current, [key]: value };
+  }
+
+  run(context, work) {
+    this.#current = context;
+    return work();
+  }
+
+  getRequestId() {
+    return this.get(KEYS.REQUEST_ID) ?? "-";
+  }
+
+  getXRayTraceId() {
+    return this.get(KEYS.X_RAY_TRACE_ID);
+  }
+
+  getTenantId() {
+    return this.get(KEYS.TENANT_ID);
+  }
+}
+
+const store = new InvokeStore();
+
+// `awslambda`, the one global of AWS's runtime.
+export const defineGlobals = (env) => {
+  if (["1", "true"].includes(env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA)) return;
+  globalThis.awslambda = { streamifyResponse, HttpResponseStream };
+  if (MODERN) globalThis.awslambda.InvokeStore = store;
+};
+
+export const enterInvocation = (context) => {
+  if (!MODERN) return;
+  store.run({
+    [KEYS.REQUEST_ID]: context.awsRequestId,
+    [KEYS.X_RAY_TRACE_ID]: context.xRayTraceId,
+    [KEYS.TENANT_ID]: context.tenantId,
+  }, () => {});
+};

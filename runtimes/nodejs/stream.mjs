@@ -1,0 +1,104 @@
+// Response streaming: the stream a streaming handler writes to, and HttpResponseStream.
+
+import { Writable } from "node:stream";
+
+import { InvalidStreamingOperation, toAnswer } from "./errors.mjs";
+
+const INTEGRATION_RESPONSE = "application/vnd.awslambda.http-integration-response";
+const TYPE = "Lambda-Runtime-Function-Error-Type";
+const BODY = "Lambda-Runtime-Function-Error-Body";
+
+// A header value may not hold line ends or anything else that is not printable.
+export const headerSafe = (value) => String(value).replace(/[^\x20-\x7e]/g, "?");
+
+const errorTrailers = (error) => {
+  const answer = toAnswer(error);
+  const body = Buffer.from(JSON.stringify(answer)).toString("base64");
+  return `${TYPE}: ${headerSafe(answer.errorType)}\r\n${BODY}: ${body}\r\n`;
+};
+
+// `begin(contentType)` opens the chunked answer and returns its `write(bytes, done)` and
+// `end(trailers)`. Returns the handler's stream, `closed` (it takes no more), `answered` (the server
+// replied) and `fail(error)`, which ends the answer with the error in its trailers.
+export const createResponseStream = (begin, highWaterMark) => {
+  let contentType = "application/octet-stream";
+  let exchange = null;
+  let trailers = "";
+  let replied;
+  const answered = new Promise((done) => { replied = done; });
+  const opened = () => (exchange ??= begin(contentType));
+  let terminated = false;
+  const terminate = () => {
+    if (terminated) return;
+    terminated = true;
+    opened().end(trailers).then(replied);
+  };
+
+  const stream = new Writable({
+    highWaterMark,
+    write(chunk, _encoding, done) {
+      if (chunk.length === 0) return done(); // an empty chunk would end the answer
+      opened().write(chunk, done);
+    },
+    final(done) {
+      terminate();
+      done();
+    },
+  });
+  const firstWrite = () => {
+    const before = stream._onBeforeFirstWrite;
+    stream._onBeforeFirstWrite = undefined;
+    if (typeof before === "function") before((chunk) => writeRaw(chunk));
+  };
+  let started = false;
+  const writeRaw = (chunk, ...rest) => Writable.prototype.write.call(stream, chunk, ...rest);
+  stream.setContentType = (type) => {
+    if (started) throw new InvalidStreamingOperation("Cannot set content-type, too late.");
+    contentType = headerSafe(type);
+  };
+  stream.write = (chunk, ...rest) => {
+    if (!started) {
+      started = true;
+      firstWrite();
+    }
+    const plain = typeof chunk === "string" || chunk instanceof Uint8Array;
+    return writeRaw(plain ? chunk : JSON.stringify(chunk), ...rest);
+  };
+  stream.end = (chunk, ...rest) => {
+    if (typeof chunk === "function") [chunk, rest] = [undefined, [chunk]];
+    // AWS's client forgets the prelude when nothing was written before end(); here it is sent.
+    if (!started && !stream.writableEnded) {
+      started = true;
+      firstWrite();
+    }
+    if (chunk !== undefined && chunk !== null) stream.write(chunk);
+    return Writable.prototype.end.call(stream, ...rest.filter((f) => typeof f === "function"));
+  };
+  const closed = new Promise((done) => {
+    stream.once("finish", done);
+    stream.once("close", done);
+    stream.on("error", () => {}); // reported when the handler is done
+  });
+
+  const fail = (error) => {
+    trailers = errorTrailers(error); // without effect once the answer is out
+    if (stream.destroyed) return terminate();
+    if (stream.writableEnded) return;
+    stream._onBeforeFirstWrite = undefined;
+    Writable.prototype.end.call(stream);
+  };
+  return { stream, closed, answered, fail };
+};
+
+export class HttpResponseStream {
+  // The status, headers and cookies of an HTTP answer, ahead of its body.
+  static from(underlyingStream, prelude) {
+    underlyingStream.setContentType(INTEGRATION_RESPONSE);
+    const metadata = JSON.stringify(prelude);
+    underlyingStream._onBeforeFirstWrite = (write) => {
+      write(metadata);
+      write(new Uint8Array(8));
+    };
+    return underlyingStream;
+  }
+}

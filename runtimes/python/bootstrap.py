@@ -1,0 +1,67 @@
+"""Entry point of the Python runtime: connects to the runtime API, loads the function's handler and serves invocations.
+
+Runs unchanged on Python 3.9 to 3.14 with nothing but the standard library, and imports as little of it as it can: `json`,
+`logging` and `traceback` together cost more than starting the interpreter, so each is loaded when it is first needed. The
+files of `_lambda_home` are loaded without a trace in `sys.modules` or `sys.path`: function code may have a module of any name.
+"""
+
+import os
+import sys
+import time
+
+STARTED_NS = time.monotonic_ns()
+
+from _frozen_importlib_external import SourceFileLoader  # noqa: E402  the clock starts before any import
+
+PARTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_lambda_home")
+
+
+def private_module(name):  # type: (str) -> object
+    """One of this runtime's files as a module that `sys.modules` does not know; its bytecode is cached as usual."""
+    path = os.path.join(PARTS, name + ".py")
+    loader = SourceFileLoader(name, path)
+    module = type(sys)(name)
+    module.__file__ = path
+    module.__loader__ = loader
+    exec(loader.get_code(name), module.__dict__)
+    return module
+
+
+def connect(output, client_module):
+    """The first half of a start: what needs no function yet (a spare environment stops here and waits for one)."""
+    client = client_module.RuntimeClient(os.environ["AWS_LAMBDA_RUNTIME_API"], output)
+    client.connect()
+    return client
+
+
+def load_function(output, start_path):
+    """The second half: takes the function's environment from `os.environ` and returns the function, loaded or at fault."""
+    marshal_module = private_module("marshal")
+    context_module = private_module("context")
+    function_module = private_module("function")
+    private_module("imports").enter(os.environ, start_path, lambda: private_module("logging"), output)
+    return function_module.load(os.environ, output, marshal_module, context_module)
+
+
+def main():
+    """Serves invocations until the server goes away (exit code 1) or the function ends the process."""
+    start_path = sys.path[:]
+    library = os.path.dirname(os.__file__)
+    # Until the function's own path is set nothing but the standard library may be found.
+    sys.path[:] = [p for p in start_path if p == library or p.startswith(library + "/lib-") or p.endswith(".zip")]
+    output = private_module("output").Output()
+    client_module = private_module("client")
+    try:
+        client = connect(output, client_module)
+        function = load_function(output, start_path)
+        if function.fault is not None:
+            client.report_init_error(function.fault.error_type, function.fault.report(output))
+            sys.exit(1)
+        function.serve(client, (time.monotonic_ns() - STARTED_NS) // 1000)
+    except client_module.ServerGoneError:
+        # Quietly, and at once: threads of the function must not hold back an environment nobody can reach.
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The command line: `lambda-home serve` and what surrounds it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+import uvloop
+from rich.console import Console
+
+from lambda_home import __version__
+from lambda_home.config import Settings, load
+from lambda_home.errors import LambdaHomeError
+from lambda_home.server import Running, serve
+
+app = typer.Typer(
+    help="AWS Lambda on your own machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class SandboxKind(StrEnum):
+    """`--sandbox`."""
+
+    AUTO = "auto"
+    DOCKER = "docker"
+    PROCESS = "process"
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command("serve")
+def serve_command(
+    config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Code, database and logs.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the user API.")] = None,
+    port_user_api: Annotated[
+        int | None, typer.Option(help="Port of the user API; 0 picks one.")
+    ] = None,
+    port_runtime_api: Annotated[
+        int | None, typer.Option(help="Port of the runtime API; 0 picks one.")
+    ] = None,
+    sandbox: Annotated[SandboxKind | None, typer.Option(help="Where functions run.")] = None,
+    ephemeral: Annotated[
+        bool, typer.Option("--ephemeral", help="Keep nothing: a temporary data directory.")
+    ] = False,  # noqa: FBT002
+) -> None:
+    """Run the server."""
+    given: dict[str, dict[str, Any]] = {
+        "server": {
+            "bind": host,
+            "port_user_api": port_user_api,
+            "port_runtime_api": port_runtime_api,
+        },
+        "data": {"dir": str(data_dir) if data_dir else None},
+        "sandbox": {"kind": sandbox.value if sandbox else None},
+    }
+    flags = {
+        section: chosen
+        for section, keys in given.items()
+        if (chosen := {key: value for key, value in keys.items() if value is not None})
+    }
+    try:
+        settings = load(config, flags)
+        _configure_logging(settings)
+        uvloop.run(serve(settings, ephemeral=ephemeral, ready=announce))
+    except LambdaHomeError as error:
+        typer.echo(f"lambda-home: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def announce(running: Running) -> None:
+    """Print what runs where, and a block to copy into a shell."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"[bold]lambda_home {__version__}[/bold]", "is ready")
+    console.print(f"  user API     {running.user_api}")
+    console.print(f"  runtime API  {running.runtime_api}")
+    console.print(f"  sandbox      {running.sandbox}: {running.sandbox_reason}", markup=False)
+    console.print(f"  data         {running.data_dir.resolve()}", markup=False)
+    console.print()
+    block = (
+        f"export AWS_ENDPOINT_URL={running.user_api}\n"
+        "export AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=lambda-home\n"
+        "export AWS_DEFAULT_REGION=us-east-1\n"
+        "aws lambda list-functions\n"
+        f"curl {running.user_api}/api/healthz"
+    )
+    console.print(block, markup=False)
+    sys.stdout.flush()
+
+
+def _configure_logging(settings: Settings) -> None:
+    level = logging.getLevelName(settings.logging.level.upper())
+    pretty = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", key="ts"),
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def main() -> None:
+    """Entry point of the `lambda-home` command."""
+    app()

@@ -1,0 +1,79 @@
+"""Reading and answering requests on the bare ASGI interface, for the two hot paths.
+
+FastAPI's routing, dependency and response machinery costs more than an invocation; the routes that
+run on every invocation therefore speak ASGI themselves.
+Source: https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+class BodyTooLarge(Exception):
+    """The body is longer than the limit; what was read is dropped, the rest still comes."""
+
+
+class ClientGone(Exception):
+    """The client went away before its body was complete."""
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """Read a whole request body of at most `limit` bytes.
+
+    Raises BodyTooLarge as soon as the limit is passed, without keeping what was read, and
+    ClientGone.
+    """
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if len(body) > limit:
+        raise BodyTooLarge
+    if not message.get("more_body", False):
+        return body
+    chunks = [body]
+    size = len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise BodyTooLarge
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def discard_body(receive: Receive, most: int) -> None:
+    """Read on after BodyTooLarge, up to `most` bytes, so that the answer reaches the client."""
+    size = 0
+    while size < most:
+        message = await receive()
+        size += len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body", False):
+            return
+
+
+async def answer(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    """Send a whole response; adds only Content-Length."""
+    headers.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def is_gone(receive: Receive) -> bool:
+    """Whether the client's connection was lost, without waiting; False where that is unknown.
+
+    uvicorn keeps this on the request cycle that `receive` belongs to. A parked poll asks it before
+    an invocation is handed over, because the ASGI way, awaiting `receive`, would cost every poll a
+    task of its own.
+    """
+    return bool(getattr(getattr(receive, "__self__", None), "disconnected", False))

@@ -1,0 +1,80 @@
+"""Checks of an invoke payload, in the words of AWS (which are those of the Jackson JSON parser)."""
+
+from __future__ import annotations
+
+import json
+
+from lambda_home.errors import InvalidRequestContentException, RequestTooLargeException
+from lambda_home.invocations import ASYNC_PAYLOAD_LIMIT, SYNC_PAYLOAD_LIMIT, InvocationType
+
+_PREFIX = "Could not parse request body into json: Could not parse payload into json: "
+_EXPECTED = (
+    "expected a valid value (JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
+)
+_SOURCE = " at [Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); "
+
+
+def check_size(size: int, invocation_type: InvocationType) -> None:
+    """Raise RequestTooLargeException where the payload is over the limit of its invocation type."""
+    if invocation_type is InvocationType.EVENT:
+        if size > ASYNC_PAYLOAD_LIMIT:
+            raise RequestTooLargeException(
+                f"{size} byte payload is too large for the Event invocation type"
+                f" (limit {ASYNC_PAYLOAD_LIMIT} bytes)"
+            )
+    elif size > SYNC_PAYLOAD_LIMIT:
+        raise payload_too_large()
+
+
+def payload_too_large() -> RequestTooLargeException:
+    """The error for a payload that no invocation type takes."""
+    return RequestTooLargeException(
+        f"Request must be smaller than {SYNC_PAYLOAD_LIMIT} bytes for the InvokeFunction operation"
+    )
+
+
+def check_json(payload: bytes) -> None:
+    """Raise InvalidRequestContentException unless the payload is one JSON value."""
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError as error:
+        bad = payload[error.start]
+        column = len(payload[: error.start].rpartition(b"\n")[2])
+        line = payload.count(b"\n", 0, error.start) + 1
+        raise _invalid(f"Invalid UTF-8 start byte 0x{bad:x}", line, column + 1) from error
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise _invalid(_reason(text, error.pos), error.lineno, error.colno) from error
+    except RecursionError as error:
+        raise _invalid("Document nesting depth exceeds the maximum allowed", 1, 1) from error
+    except ValueError as error:
+        raise _invalid(str(error), 1, 1) from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"Unrecognized token '{name}': was expecting {_EXPECTED[9:]}")
+
+
+def _reason(text: str, position: int) -> str:
+    if position >= len(text):
+        return "Unexpected end-of-input"
+    character = text[position]
+    if character.isalpha():
+        end = position
+        while end < len(text) and text[end].isalnum():
+            end += 1
+        token = text[position:end]
+        return (
+            f"Unrecognized token '{token}': was expecting (JSON String, Number, Array, Object or"
+            " token 'null', 'true' or 'false')"
+        )
+    code = ord(character)
+    shown = f"'{character}' (code {code})" if code >= ord(" ") else f"(CTRL-CHAR, code {code})"
+    return f"Unexpected character ({shown}): {_EXPECTED}"
+
+
+def _invalid(reason: str, line: int, column: int) -> InvalidRequestContentException:
+    return InvalidRequestContentException(
+        f"{_PREFIX}{reason}\n{_SOURCE}line: {line}, column: {column}]"
+    )

@@ -1,0 +1,97 @@
+"""Serving an ASGI app on sockets that are bound already, inside an event loop that is ours."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from lambda_home.errors import LambdaHomeError
+
+_BACKLOG = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening TCP socket. Raises LambdaHomeError with one line that says what is in the way."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise LambdaHomeError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port, 0 for a free"
+            " one."
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+def port_of(listener: socket.socket) -> int:
+    """The port that a socket listens on."""
+    port: int = listener.getsockname()[1]
+    return port
+
+
+class Listener:
+    """One app on one or more sockets."""
+
+    def __init__(self, app: Any, sockets: list[socket.socket], keep_alive_s: int) -> None:
+        self._config = uvicorn.Config(
+            app,
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=keep_alive_s,
+            timeout_graceful_shutdown=2,
+            backlog=_BACKLOG,
+        )
+        self._sockets = sockets
+        self._server = _QuietServer(self._config)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve; returns once connections are accepted."""
+        task = asyncio.get_running_loop().create_task(self._server.serve(self._sockets))
+        self._task = task
+        while not self._server.started:
+            if task.done():
+                await task  # raises what went wrong
+                raise LambdaHomeError("the HTTP server ended at its start")
+            await asyncio.sleep(0.001)
+
+    def protocol(self) -> asyncio.Protocol:
+        """A connection's protocol, for sockets that are opened later."""
+        factory = functools.partial(
+            self._config.http_protocol_class,  # type: ignore[arg-type]
+            config=self._config,
+            server_state=self._server.server_state,
+            app_state={},
+        )
+        return factory()
+
+    async def stop(self) -> None:
+        """Accept no more, give open requests two seconds, end."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+
+class _QuietServer(uvicorn.Server):
+    """uvicorn without its signal handlers: signals are the server's, not a listener's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

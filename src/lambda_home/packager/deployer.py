@@ -1,0 +1,157 @@
+"""Brings what runs in line with what the registry wants: prepares code, settles states, tidies up.
+
+A create or an update is committed first, as Pending or InProgress; this worker prepares the code
+and then settles the version. After a restart it goes on where the dead server stopped, because what
+is to be done is read from the registry and kept nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from lambda_home.arns import FunctionRef
+from lambda_home.functions import READY, FunctionVersion, State, Status, UpdateStatus
+from lambda_home.packager.store import CodeStore
+from lambda_home.registry.functions import FunctionRegistry
+from lambda_home.sandboxes.base import CodePreparer, SandboxError
+
+_PARALLEL = 4
+_TIDY_AFTER_S = 10.0
+_STORE_GRACE_S = 600.0
+
+_log = structlog.get_logger(__name__)
+
+
+class InUse(Protocol):
+    """Who may still be running code that the registry has forgotten."""
+
+    def code_keys(self) -> frozenset[str]:
+        """Keys of the code of all execution environments."""
+
+
+class Deployer:
+    """One per server; lives on the event loop between `open` and `close`."""
+
+    def __init__(
+        self, registry: FunctionRegistry, preparer: CodePreparer, store: CodeStore
+    ) -> None:
+        self._registry = registry
+        self._preparer = preparer
+        self._store = store
+        self._in_use: Callable[[], frozenset[str]] = frozenset
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._tidy_due = asyncio.Event()
+        self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._workers: list[asyncio.Task[None]] = []
+        self._slots = asyncio.Semaphore(_PARALLEL)
+
+    async def open(self, in_use: InUse) -> None:
+        """Start working; what a dead server left pending comes first."""
+        self._in_use = in_use.code_keys
+        loop = asyncio.get_running_loop()
+        self._wake.set()
+        self._tidy_due.set()
+        self._workers = [
+            loop.create_task(self._reconcile_forever()),
+            loop.create_task(self._tidy_forever()),
+        ]
+
+    async def close(self) -> None:
+        """Stop working; half-done preparations are begun anew by the next server."""
+        tasks = [*self._workers, *self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def changed(self) -> None:
+        """Something in the registry changed: there may be work."""
+        self._wake.set()
+        self._tidy_due.set()
+        waiting, self._settled = self._settled, asyncio.Event()
+        waiting.set()
+
+    async def when_settled(self, ref: FunctionRef) -> FunctionVersion:
+        """Wait until the version is neither Pending nor InProgress; return it.
+
+        Raises ResourceNotFoundException if there is no such version, or it is deleted meanwhile.
+        """
+        while True:
+            changed = self._settled
+            version = await asyncio.to_thread(self._registry.get, ref)
+            if not version.status.busy:
+                return version
+            await changed.wait()
+
+    async def tidy(self) -> None:
+        """Remove prepared code and ZIPs that no function uses any more."""
+        keys = await asyncio.to_thread(self._registry.code_keys)
+        keys |= self._in_use()
+        await self._preparer.discard_except(keys)
+        await asyncio.to_thread(self._store.delete_except, keys, _STORE_GRACE_S)
+
+    # ------------------------------------------------------------------------------------ workers
+
+    async def _reconcile_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._reconcile()
+            except Exception:
+                _log.exception("reading what is to be prepared failed")
+
+    async def _reconcile(self) -> None:
+        for version in await asyncio.to_thread(self._registry.unsettled):
+            key = (version.qualified_arn, version.run_key)
+            if key not in self._running:
+                task = asyncio.get_running_loop().create_task(self._prepare(version))
+                self._running[key] = task
+                task.add_done_callback(lambda _, key=key: self._running.pop(key, None))
+
+    async def _prepare(self, version: FunctionVersion) -> None:
+        try:
+            async with self._slots:
+                await self._preparer.prepare(version.code.key, version.runtime)
+            status = READY
+        except SandboxError as error:
+            status = _failed(version.status, str(error))
+        except Exception as error:
+            _log.exception("preparing code failed", function=version.name)
+            status = _failed(version.status, f"The code could not be prepared: {error}")
+        await asyncio.to_thread(
+            self._registry.settle,
+            version.scope,
+            version.name,
+            version.version,
+            version.run_key,
+            status,
+        )
+
+    async def _tidy_forever(self) -> None:
+        while True:
+            await self._tidy_due.wait()
+            await asyncio.sleep(_TIDY_AFTER_S)
+            self._tidy_due.clear()
+            try:
+                await self.tidy()
+            except Exception:
+                _log.exception("tidying up failed")
+
+
+
+def _failed(status: Status, reason: str) -> Status:
+    """A failed create ends in State Failed, a failed update in LastUpdateStatus Failed."""
+    if status.state is State.PENDING:
+        return Status(State.FAILED, reason, "InvalidRuntime", UpdateStatus.FAILED)
+    return replace(
+        status,
+        update=UpdateStatus.FAILED,
+        update_reason=reason,
+        update_reason_code="InvalidRuntime",
+    )

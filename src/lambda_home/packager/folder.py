@@ -1,0 +1,159 @@
+"""Packages unpacked to folders, for sandboxes that run processes of this machine.
+
+A folder is unpacked beside its place and renamed, so it is there in full or not at all. Folders are
+read-only and readable for everyone, because functions run as another user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from lambda_home.errors import ApiError
+from lambda_home.packager.archive import Archive, Bytes, Entry, Kind, content, inspect
+from lambda_home.packager.store import CodeStore, CodeUnavailableError, checked_key, is_key
+from lambda_home.sandboxes.base import SandboxError
+
+_UNPACKING = ".unpacking-"
+_DISCARDED = ".discarded-"
+_BOOT = ".boot"
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE_BITS = 0o222
+
+
+def extract(archive: Archive, data: Bytes, target_dir: Path, *, read_only: bool = False) -> None:
+    """Unpack into `target_dir`, an empty folder that nobody else can write to.
+
+    Links are made last, so that no write can go through one. With `read_only` nobody gets the
+    right to write. Raises InvalidParameterValueException where the contents belie their headers,
+    and OSError; after any error `target_dir` is gone. ValueError says that it was not empty.
+    """
+    masked = _WRITE_BITS if read_only else 0
+    if target_dir.is_symlink() or any(target_dir.iterdir()):
+        raise ValueError(f"not an empty folder: {target_dir}")
+    try:
+        root = os.open(target_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _fill(root, archive, data, masked)
+        finally:
+            os.close(root)
+    except BaseException:
+        remove_tree(target_dir)
+        raise
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a folder that may be read-only, with everything in it; links are not followed."""
+    if path.is_symlink() or not path.is_dir():
+        return
+    for folder, _, _ in os.walk(path):
+        os.chmod(folder, 0o700)  # noqa: PTH101 - walk yields strings and never enters a link
+    shutil.rmtree(path)
+
+
+class FolderPreparer:
+    """The CodePreparer of the process sandbox: `root`/<code key> holds the unpacked package.
+
+    `check_runtime` raises SandboxError for a runtime that cannot run here; it is asked first, so
+    that a missing interpreter is told while the function is being made. Making the preparer blocks
+    on the disk: it deletes what an interrupted unpacking left, and all folders that an operating
+    system wrote which has been restarted since (they were never flushed to the disk).
+    """
+
+    def __init__(self, store: CodeStore, root: Path, check_runtime: Callable[[str], None]) -> None:
+        self._store = store
+        self._root = root
+        self._check_runtime = check_runtime
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        root.mkdir(parents=True, exist_ok=True)
+        root.chmod(0o755)
+        boot_id = _boot_id()
+        stale = _read(root / _BOOT) != boot_id
+        for path in root.iterdir():
+            if path.is_dir() and (stale or path.name.startswith(".")):
+                remove_tree(path)
+        (root / _BOOT).write_text(boot_id)
+
+    async def prepare(self, code_key: str, runtime: str) -> str:
+        """The folder with the unpacked package. Raises SandboxError."""
+        self._check_runtime(runtime)
+        folder = self._root / checked_key(code_key)
+        lock = self._locks.setdefault(code_key, asyncio.Lock())
+        async with lock:
+            if not os.path.isdir(folder):  # noqa: ASYNC240, PTH112 - one stat, no wait
+                await asyncio.to_thread(self._unpack, code_key, folder)
+        return str(folder)
+
+    async def discard_except(self, code_keys: frozenset[str]) -> None:
+        """Delete the folders of all other code, save those being prepared at this moment."""
+        await asyncio.to_thread(self._discard, code_keys | frozenset(self._locks))
+
+    def _unpack(self, key: str, folder: Path) -> None:
+        unfinished = None
+        try:
+            data = self._store.read(key)
+            archive = inspect(data)
+            unfinished = Path(tempfile.mkdtemp(prefix=_UNPACKING, dir=self._root))
+            extract(archive, data, unfinished, read_only=True)
+            unfinished.rename(folder)
+        except (ApiError, CodeUnavailableError) as error:
+            raise SandboxError(f"Cannot unpack the code: {error}") from error
+        except OSError as error:
+            if unfinished is not None:
+                remove_tree(unfinished)
+            if not folder.is_dir():  # else an unpacking whose waiter gave up was faster
+                raise SandboxError(f"Cannot unpack the code: {error}") from error
+
+    def _discard(self, keep: frozenset[str]) -> None:
+        for folder in self._root.iterdir():
+            if folder.name not in keep and is_key(folder.name):
+                doomed = folder.with_name(f"{_DISCARDED}{folder.name}")
+                folder.rename(doomed)  # at once out of the way of a new preparation
+                remove_tree(doomed)
+
+
+def _fill(root: int, archive: Archive, data: Bytes, masked: int) -> None:
+    directories = [entry for entry in archive.entries if entry.kind is Kind.DIRECTORY]
+    for entry in directories:
+        os.mkdir(entry.path, 0o700, dir_fd=root)
+    for entry in archive.entries:
+        if entry.kind is Kind.FILE:
+            _write_file(root, entry, data, entry.mode & ~masked)
+    for entry in archive.entries:
+        if entry.kind is Kind.SYMLINK:
+            os.symlink(entry.target, entry.path, dir_fd=root)
+    for entry in reversed(directories):  # children first: times and rights change last
+        os.utime(entry.path, (entry.modified, entry.modified), dir_fd=root)
+        os.chmod(entry.path, entry.mode & ~masked, dir_fd=root)
+    os.fchmod(root, 0o755 & ~masked)
+
+
+def _write_file(root: int, entry: Entry, data: Bytes, mode: int) -> None:
+    file = os.open(entry.path, _NEW_FILE, 0o600, dir_fd=root)
+    try:
+        for chunk in content(entry, data):
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[os.write(file, rest) :]
+        os.fchmod(file, mode)
+        os.utime(file, (entry.modified, entry.modified))
+    finally:
+        os.close(file)
+
+
+def _boot_id() -> str:
+    """What differs after each start of the operating system; a new value each time if unknown."""
+    return _read(_BOOT_ID) or os.urandom(16).hex()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

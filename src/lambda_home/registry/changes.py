@@ -1,0 +1,63 @@
+"""What callers hand to the registry, and what it tells others after a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypedDict
+
+from lambda_home.arns import Scope
+
+
+class ChangeKind(StrEnum):
+    """What happened to a function."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    PUBLISHED = "published"
+    SETTLED = "settled"
+    VERSION_DELETED = "version_deleted"
+    DELETED = "deleted"
+    CONCURRENCY = "concurrency"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A committed change of function `name` in `scope`."""
+
+    scope: Scope
+    name: str
+    kind: ChangeKind
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """`AccountUsage`: number of functions, bytes of all ZIPs of `$LATEST` and every version."""
+
+    function_count: int
+    total_code_size: int
+
+
+class Configuration(TypedDict, total=False):
+    """Members that UpdateFunctionConfiguration may change, named as in FunctionVersion.
+
+    `documents` is merged member by member; a member that is None goes away.
+    """
+
+    runtime: str
+    handler: str
+    role: str
+    description: str
+    timeout_s: int
+    memory_mb: int
+    tmp_mb: int
+    environment: Mapping[str, str] | None
+    documents: Mapping[str, object]
+
+
+class NewFunction(Configuration, total=False):
+    """What CreateFunction takes besides name and code; missing members get AWS's defaults."""
+
+    architectures: tuple[str, ...]
+    package_type: str

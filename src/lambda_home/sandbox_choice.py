@@ -1,0 +1,102 @@
+"""Which sandbox a server uses, made ready: Docker where it works, else processes, and why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from lambda_home.config import Settings
+from lambda_home.packager.base_image import BaseImages
+from lambda_home.packager.image import ImagePreparer
+from lambda_home.packager.store import CodeStore
+from lambda_home.runtime_api.endpoints import RuntimeEndpoints
+from lambda_home.sandboxes.base import CodePreparer, Sandbox, SandboxError
+from lambda_home.sandboxes.docker import DockerSandbox
+from lambda_home.sandboxes.docker_daemon import connect, probe
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a sandbox stands: the server's settings, folders and runtime API."""
+
+    settings: Settings
+    data_dir: Path
+    store: CodeStore
+    endpoints: RuntimeEndpoints
+    runtime_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A sandbox with the preparer of its code.
+
+    `gateway_address` gives the address, beside loopback, that the runtime API must listen on, once
+    the sandbox is open; `check` raises if the sandbox does not work any more.
+    """
+
+    sandbox: Sandbox
+    preparer: CodePreparer
+    reason: str
+    gateway_address: Callable[[], str | None]
+    check: Callable[[], Awaitable[Any]]
+    close: Callable[[], Awaitable[None]]
+
+
+async def choose(ground: Ground) -> Chosen:
+    """Make the sandbox that `sandbox.kind` asks for. Raises SandboxError if it cannot be had."""
+    kind = ground.settings.sandbox.kind
+    if kind == "process":
+        return await _process(ground, "asked for")
+    found, reason = await asyncio.to_thread(probe, ground.settings.docker.host, _find_base(ground))
+    if found:
+        return await _docker(ground, reason if kind == "auto" else f"asked for; {reason}")
+    if kind == "docker":
+        raise SandboxError(f"The Docker sandbox cannot be used: {reason}.")
+    return await _process(ground, f"Docker cannot be used: {reason}")
+
+
+def _find_base(ground: Ground) -> Callable[[Any], object]:
+    docker = ground.settings.docker
+
+    def find(client: Any) -> object:
+        return BaseImages(client, docker.images, allow_pull=docker.allow_pull).find_any()
+
+    return find
+
+
+async def _docker(ground: Ground, reason: str) -> Chosen:
+    settings = ground.settings.docker
+    client = await asyncio.to_thread(connect, settings.host)
+    instance = instance_id(ground.data_dir)
+    preparer = ImagePreparer(
+        client,
+        ground.store,
+        settings.images,
+        allow_pull=settings.allow_pull,
+        instance_id=instance,
+    )
+    sandbox = DockerSandbox(client, settings, instance, ground.runtime_port, preparer.rebuild)
+
+    async def close() -> None:
+        await asyncio.to_thread(client.close)
+
+    async def check() -> None:
+        await asyncio.to_thread(client.ping)
+
+    return Chosen(sandbox, preparer, reason, sandbox.gateway_address, check, close)
+
+
+def instance_id(data_dir: Path) -> str:
+    """The name of this installation, made at its first start and kept beside its data."""
+    path = data_dir / "instance-id"
+    if not path.exists():
+        path.write_text(uuid4().hex)
+    return path.read_text().strip()
+
+
+async def _process(ground: Ground, reason: str) -> Chosen:
+    raise SandboxError(reason)

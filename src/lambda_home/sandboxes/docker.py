@@ -1,0 +1,284 @@
+"""The sandbox of hardened Docker containers, one for each execution environment.
+
+Start: create, attach to the output, start. End: the output stream ends, the daemon is asked how the
+container ended, the observer is told, the container is removed. One task watches each container;
+the synchronous docker-py client runs in threads of its own, so starts go on side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import docker.errors
+import structlog
+
+from lambda_home.config import DockerSettings
+from lambda_home.sandboxes.base import Exit, SandboxError, SandboxObserver, SandboxSpec
+from lambda_home.sandboxes.docker_daemon import FAILURES, Daemon, reason
+from lambda_home.sandboxes.docker_network import HOST_GATEWAY, ensure_network, is_local_address
+from lambda_home.sandboxes.docker_output import DaemonStreams, Streams, pump
+from lambda_home.sandboxes.docker_profile import (
+    MB,
+    Owner,
+    Wiring,
+    container_config,
+    container_name,
+    labels,
+    peak_files,
+)
+
+_KILL_PATIENCE_S = 20.0
+_SIGNAL_BASE = 128
+_LAST_SIGNAL = 64
+_SIGKILL = 9
+_LOOPBACK = "127.0.0.1"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Container:
+    """One running container; `watcher` ends when it is gone."""
+
+    environment_id: str
+    id: str
+    watcher: asyncio.Task[None] | None = None
+    frozen: bool = False
+    killed: bool = False
+    silent: bool = False
+    peak_file: Path | None = None
+    peak_looked_for: bool = False
+    peak_mb: int = 0
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class DockerSandbox:
+    """See `sandboxes.base.Sandbox` for the lifecycle.
+
+    `client` is a docker.APIClient (see `connect`); the caller closes it. `rebuild(tag)` makes an
+    image again that was removed while the server ran. After `open`, bind the runtime API to
+    `gateway_address()` and set `runtime_api_port`, then start environments.
+
+    The network is shared by all servers of this host and stays when one closes.
+    """
+
+    name = "docker"
+
+    def __init__(
+        self,
+        client: Any,
+        settings: DockerSettings,
+        instance_id: str,
+        runtime_api_port: int = 0,
+        rebuild: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        self.runtime_api_port = runtime_api_port
+        self._daemon = Daemon(client)
+        self._network = settings.network
+        self._instance_id = instance_id
+        self._rebuild = rebuild
+        self._owner = Owner.this_process()
+        self._streams = DaemonStreams(client)
+        self._containers: dict[str, _Container] = {}
+        self._starting: set[asyncio.Task[Any]] = set()
+        self._observer: SandboxObserver | None = None
+        self._address = HOST_GATEWAY
+        self._host_cpus = os.cpu_count() or 1
+        self._init = True
+
+    def gateway_address(self) -> str:
+        """The address that the runtime API must listen on for environments to reach it.
+
+        Loopback where the bridge is not on this host (Docker Desktop forwards to it).
+        """
+        return _LOOPBACK if self._address == HOST_GATEWAY else self._address
+
+    async def open(self, observer: SandboxObserver) -> None:
+        """Check the daemon, reap containers of dead servers, make the network."""
+        self._observer = observer
+        try:
+            info = await self._daemon.call(self._daemon.client.info)
+            self._host_cpus = int(info["NCPU"])
+            await self._daemon.reap(self._owner)
+            self._network, gateway = await self._daemon.call(
+                ensure_network, self._daemon.client, self._network
+            )
+        except FAILURES as error:
+            raise SandboxError(f"Docker cannot be used: {reason(error)}") from error
+        self._address = gateway if is_local_address(gateway) else HOST_GATEWAY
+
+    async def start(self, spec: SandboxSpec) -> None:
+        """Start one container."""
+        task = asyncio.create_task(self._start(spec))
+        self._keep(task)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._keep(asyncio.create_task(self._abandon(task, spec.id)))
+            raise
+
+    async def stop(self, environment_id: str, grace_s: float = 0) -> None:
+        """SIGTERM, `grace_s` seconds, SIGKILL, removal."""
+        box = self._containers.get(environment_id)
+        if box is None or box.watcher is None:
+            return
+        if grace_s > 0:
+            await self._set_frozen(box, frozen=False)
+            await self._daemon.signal(box.id, "SIGTERM")
+            await asyncio.wait({box.watcher}, timeout=grace_s)
+        if not box.watcher.done() and environment_id in self._containers:
+            box.killed = True
+            await self._daemon.signal(box.id, "SIGKILL")
+        _, waiting = await asyncio.wait({box.watcher}, timeout=_KILL_PATIENCE_S)
+        if waiting:
+            _log.error("container_does_not_die", container=box.id, environment=environment_id)
+            box.watcher.cancel()
+            await asyncio.wait({box.watcher})
+
+    async def freeze(self, environment_id: str, *, frozen: bool) -> None:
+        """Pause or resume all processes of a container."""
+        box = self._containers.get(environment_id)
+        if box is not None:
+            await self._set_frozen(box, frozen=frozen)
+
+    def peak_memory_mb(self, environment_id: str) -> int:
+        """From the container's cgroup, where this host has it."""
+        box = self._containers.get(environment_id)
+        if box is None:
+            return 0
+        if not box.peak_looked_for:
+            box.peak_looked_for = True
+            box.peak_file = next((file for file in peak_files(box.id) if file.exists()), None)
+        if box.peak_file is not None:
+            try:
+                box.peak_mb = -(-int(box.peak_file.read_text()) // MB)
+            except (OSError, ValueError):
+                box.peak_file = None  # it is just ending; the last value stands
+        return box.peak_mb
+
+    async def close(self) -> None:
+        """Stop all containers of this server."""
+        while self._starting or self._containers:
+            if self._starting:
+                await asyncio.wait(set(self._starting))
+            boxes = list(self._containers.values())
+            await asyncio.gather(*(self.stop(box.environment_id) for box in boxes))
+        self._daemon.close()
+
+    async def _start(self, spec: SandboxSpec) -> None:
+        if spec.id in self._containers:
+            raise SandboxError(f"Environment {spec.id} runs already.")
+        container_id = await self._create(spec)
+        box = _Container(spec.id, container_id)
+        try:
+            streams = await self._streams.attach(container_id)
+        except (OSError, SandboxError) as error:
+            await self._daemon.remove(box.id)
+            raise SandboxError(f"Docker could not attach to a container: {error}") from error
+        try:
+            await self._daemon.call(self._daemon.client.start, container_id)
+        except FAILURES as error:
+            streams[1].transport.abort()
+            await self._daemon.remove(box.id)
+            if self._init and "docker-init" in reason(error):
+                self._init = False
+                _log.warning("docker_init_is_missing", consequence="zombies are not reaped")
+                await self._start(spec)
+                return
+            raise SandboxError(f"Docker could not start a container: {reason(error)}") from error
+        self._containers[spec.id] = box
+        box.watcher = asyncio.create_task(self._watch(box, streams))
+
+    async def _create(self, spec: SandboxSpec) -> str:
+        wiring = Wiring(self._network, self._address, self.runtime_api_port)
+        marks = labels(spec, self._instance_id, self._owner)
+        config = container_config(spec, wiring, marks, self._host_cpus, init=self._init)
+        create = partial(
+            self._daemon.call,
+            self._daemon.client.create_container_from_config,
+            config,
+            container_name(spec),
+        )
+        try:
+            try:
+                created = await create()
+            except docker.errors.ImageNotFound:
+                if self._rebuild is None:
+                    raise
+                await self._rebuild(spec.code)
+                created = await create()
+        except FAILURES as error:
+            raise SandboxError(f"Docker could not make a container: {reason(error)}") from error
+        return str(created["Id"])
+
+    async def _abandon(self, starting: asyncio.Task[None], environment_id: str) -> None:
+        """Undo a start whose caller gave up; nobody hears of that environment."""
+        await asyncio.wait({starting})
+        if starting.exception() is None and (box := self._containers.get(environment_id)):
+            box.silent = True
+            await self.stop(environment_id)
+
+    async def _watch(self, box: _Container, streams: Streams) -> None:
+        how = Exit(box.environment_id)
+        try:
+            await pump(streams, partial(self._tell_output, box))
+            how = await self._how_it_ended(box)
+        except (OSError, *FAILURES) as error:
+            _log.warning("container_lost", container=box.id, error=reason(error))
+        finally:
+            self.peak_memory_mb(box.environment_id)
+            self._tell_exit(box, how)
+            await self._daemon.remove(box.id)
+            self._containers.pop(box.environment_id, None)
+
+    def _tell_output(self, box: _Container, chunk: bytes) -> None:
+        if self._observer is not None and not box.silent:
+            self._observer.output(box.environment_id, chunk)
+
+    def _tell_exit(self, box: _Container, how: Exit) -> None:
+        if self._observer is not None and not box.silent:
+            self._observer.exited(how)
+
+    async def _how_it_ended(self, box: _Container) -> Exit:
+        """The stream has ended: the container is ending, or a function closed its output."""
+        code = await self._streams.wait(box.id)
+        if box.killed:
+            return Exit(box.environment_id, signal=_SIGKILL)
+        try:
+            state = (await self._daemon.call(self._daemon.client.inspect_container, box.id))[
+                "State"
+            ]
+        except docker.errors.NotFound:
+            state = {}
+        return exit_of(box.environment_id, code, out_of_memory=bool(state.get("OOMKilled")))
+
+    async def _set_frozen(self, box: _Container, *, frozen: bool) -> None:
+        async with box.changing:
+            if box.frozen != frozen:
+                await self._daemon.pause(box.id, paused=frozen)
+                box.frozen = frozen
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._starting.add(task)
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._starting.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever started it was told
+
+
+def exit_of(environment_id: str, code: int | None, *, out_of_memory: bool) -> Exit:
+    """An exit code in runc's words: 128 + n is a death by signal n."""
+    signal = code - _SIGNAL_BASE if code is not None else 0
+    if 0 < signal <= _LAST_SIGNAL:
+        return Exit(
+            environment_id, signal=signal, out_of_memory=out_of_memory and signal == _SIGKILL
+        )
+    return Exit(environment_id, code=code)

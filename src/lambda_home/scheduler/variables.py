@@ -1,0 +1,93 @@
+"""The environment variables of an execution environment, as AWS defines them.
+
+Source: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+AWS_LAMBDA_RUNTIME_API is added by the sandbox, which alone knows the address.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lambda_home.functions import FunctionVersion
+
+RESERVED = frozenset(
+    {
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_LAMBDA_RUNTIME_API",
+        "LAMBDA_TASK_ROOT",
+        "LAMBDA_RUNTIME_DIR",
+    }
+)
+
+_NODE_VERSION = re.compile(r"nodejs(\d+)\.x")
+
+
+def log_group_of(version: FunctionVersion) -> str:
+    """The log group the version writes to: its LoggingConfig's, else AWS's default."""
+    logging = version.documents.get("LoggingConfig")
+    if isinstance(logging, dict) and logging.get("LogGroup"):
+        return str(logging["LogGroup"])
+    return f"/aws/lambda/{version.name}"
+
+
+def variables(
+    version: FunctionVersion, *, stream: str, initialization_type: str = "on-demand"
+) -> dict[str, str]:
+    """Everything a runtime and its function find in their environment; the user's come on top.
+
+    A user can override PATH, TZ and the like, as on AWS, but none of RESERVED.
+    """
+    node = _NODE_VERSION.fullmatch(version.runtime)
+    node_major = node[1] if node else "22"
+    own = {
+        "_HANDLER": version.handler,
+        "AWS_ACCESS_KEY_ID": version.scope.account,
+        "AWS_SECRET_ACCESS_KEY": "lambda-home",
+        "AWS_SESSION_TOKEN": "lambda-home",
+        "AWS_DEFAULT_REGION": version.scope.region,
+        "AWS_REGION": version.scope.region,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{version.runtime}",
+        "AWS_LAMBDA_FUNCTION_NAME": version.name,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(version.memory_mb),
+        "AWS_LAMBDA_FUNCTION_VERSION": version.version,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": initialization_type,
+        "AWS_LAMBDA_LOG_GROUP_NAME": log_group_of(version),
+        "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    }
+    defaults = {
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+        "AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129:2000",
+        "LANG": "en_US.UTF-8",
+        "LD_LIBRARY_PATH": (
+            "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:"
+            "/var/task:/var/task/lib:/opt/lib"
+        ),
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "TZ": ":UTC",
+    }
+    if node:
+        defaults["NODE_PATH"] = (
+            f"/opt/nodejs/node{node_major}/node_modules:/opt/nodejs/node_modules:"
+            "/var/runtime/node_modules:/var/runtime:/var/task"
+        )
+    logging = version.documents.get("LoggingConfig")
+    if isinstance(logging, dict) and logging.get("LogFormat") == "JSON":
+        defaults["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        defaults["AWS_LAMBDA_LOG_LEVEL"] = str(logging.get("ApplicationLogLevel", "INFO"))
+    return {**defaults, **(version.environment or {}), **own}

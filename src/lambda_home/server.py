@@ -1,0 +1,282 @@
+"""Builds every object once, runs both APIs, and takes everything down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from lambda_home.arns import Scope
+from lambda_home.clock import SystemClock
+from lambda_home.config import Settings
+from lambda_home.errors import ConfigurationError, LambdaHomeError
+from lambda_home.invoker.admission import Admission
+from lambda_home.invoker.async_queue import AsyncQueue
+from lambda_home.invoker.invoker import Invoker
+from lambda_home.invoker.retries import Policy
+from lambda_home.listening import Listener, bind, port_of
+from lambda_home.logs import LogStore
+from lambda_home.packager.deployer import Deployer
+from lambda_home.packager.store import CodeStore
+from lambda_home.registry.changes import Change, ChangeKind
+from lambda_home.registry.database import Database
+from lambda_home.registry.events import EventStore
+from lambda_home.registry.functions import FunctionRegistry
+from lambda_home.runtime_api.app import RuntimeApi
+from lambda_home.runtime_api.endpoints import RuntimeEndpoints
+from lambda_home.sandbox_choice import Chosen, Ground, choose
+from lambda_home.scheduler.pool import PoolLimits
+from lambda_home.scheduler.scheduler import Machinery, Scheduler
+from lambda_home.user_api.app import UserApi
+from lambda_home.user_api.callers import Callers
+from lambda_home.user_api.code_links import CodeLinks
+from lambda_home.user_api.invoke import InvokeEndpoint
+from lambda_home.user_api.operations import Backend
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_USER_KEEP_ALIVE_S = 75
+_RUNTIME_KEEP_ALIVE_S = 3600
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a server that is up has to say about itself."""
+
+    user_api: str
+    runtime_api: str
+    sandbox: str
+    sandbox_reason: str
+    data_dir: Path
+
+
+async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running], None]) -> None:
+    """Run until SIGINT or SIGTERM; `ready` is told once both APIs answer.
+
+    Raises LambdaHomeError, with one line, for whatever keeps the server from starting.
+    """
+    _refuse_open_bind(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        data_dir = _data_dir(settings, stack, ephemeral=ephemeral)
+        running = await _start(settings, data_dir, stack)
+        ready(running)
+        await stop.wait()
+        _log.info("stopping")
+
+
+async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> Running:
+    """Build from the bottom up; the stack takes down in the opposite order."""
+    user_socket = bind(settings.server.bind, settings.server.port_user_api)
+    stack.callback(user_socket.close)
+    runtime_socket = bind("127.0.0.1", settings.server.port_runtime_api)
+    stack.callback(runtime_socket.close)
+    runtime_port = port_of(runtime_socket)
+
+    clock = SystemClock()
+    database_path = data_dir / "lhome.db" if data_dir != settings.data.dir else None
+    database = Database.open(database_path or settings.data.database)
+    stack.callback(database.close)
+    store = CodeStore(data_dir / "code")
+    logs = LogStore(data_dir / "logs", settings.data.log_max_mb * 1024 * 1024)
+    stack.callback(logs.close)
+    endpoints = RuntimeEndpoints()
+    chosen = await choose(Ground(settings, data_dir, store, endpoints, runtime_port))
+    stack.push_async_callback(chosen.close)
+
+    changes = _Changes(asyncio.get_running_loop())
+    registry = FunctionRegistry(database, changes.told)
+    deployer = Deployer(registry, chosen.preparer, store)
+    scheduler = Scheduler(
+        Machinery(
+            sandbox=chosen.sandbox,
+            preparer=chosen.preparer,
+            logs=logs,
+            clock=clock,
+            limits=PoolLimits(
+                soft_s=settings.idle.soft_ms / 1000,
+                hard_s=settings.idle.hard_ms / 1000,
+                init_s=settings.sandbox.init_timeout_ms / 1000,
+            ),
+            max_parallel_starts=settings.sandbox.max_parallel_starts,
+        )
+    )
+    admission = Admission(settings.limits.max_global_concurrency)
+    invoker = Invoker(registry, deployer, admission, scheduler)
+    events = AsyncQueue(
+        EventStore(database),
+        invoker,
+        clock,
+        Policy(settings.asynchronous.retry_base_s, settings.asynchronous.max_event_age_s),
+        settings.asynchronous.workers,
+    )
+    invoker.events = events
+    changes.listen(invoker, deployer)
+
+    await scheduler.open()
+    runtime_sockets = [runtime_socket, *_gateway_socket(chosen, runtime_port, stack)]
+    runtime = Listener(RuntimeApi(scheduler, endpoints), runtime_sockets, _RUNTIME_KEEP_ALIVE_S)
+    endpoints.serve_with(runtime.protocol)
+    stack.push_async_callback(runtime.stop)
+    await runtime.start()
+    stack.push_async_callback(changes.close)
+    stack.push_async_callback(scheduler.close, settings.server.shutdown_grace_s)
+    await deployer.open(scheduler)
+    stack.push_async_callback(deployer.close)
+    await events.open()
+    stack.push_async_callback(events.close)
+
+    backend = Backend(
+        registry, store, deployer, CodeLinks(clock), settings.limits.max_global_concurrency
+    )
+    callers = Callers(Scope(settings.aws.account_id, settings.aws.region))
+    user_api = UserApi(
+        backend,
+        InvokeEndpoint(invoker, callers),
+        callers,
+        settings.defaults,
+        _Health(registry, chosen, runtime_port).report,
+    )
+    user = Listener(user_api, [user_socket], _USER_KEEP_ALIVE_S)
+    await user.start()
+    stack.push_async_callback(user.stop)
+    return Running(
+        user_api=f"http://{_shown(settings.server.bind)}:{port_of(user_socket)}",
+        runtime_api=f"http://127.0.0.1:{runtime_port}",
+        sandbox=chosen.sandbox.name,
+        sandbox_reason=chosen.reason,
+        data_dir=data_dir,
+    )
+
+
+class _Changes:
+    """Carries the registry's changes, told in any thread, to those on the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._invoker: Invoker | None = None
+        self._deployer: Deployer | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def listen(self, invoker: Invoker, deployer: Deployer) -> None:
+        """Set who is told."""
+        self._invoker, self._deployer = invoker, deployer
+
+    def told(self, change: Change) -> None:
+        """A change was committed. What the change outdates is forgotten before it is answered."""
+        self._loop.call_soon_threadsafe(self._spread, change)
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spread(self, change: Change) -> None:
+        if self._invoker is None or self._deployer is None:
+            return
+        self._invoker.forget(change)
+        self._deployer.changed()
+        if change.kind is not ChangeKind.SETTLED:
+            task = self._loop.create_task(self._invoker.changed(change))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+
+class _Health:
+    """Tells the truth about the registry, the sandbox and the runtime API."""
+
+    def __init__(self, registry: FunctionRegistry, chosen: Chosen, runtime_port: int) -> None:
+        self._registry = registry
+        self._chosen = chosen
+        self._runtime_port = runtime_port
+
+    async def report(self) -> dict[str, Any]:
+        """`status` is "ok" only if every part is."""
+        parts = {
+            "registry": await _told(asyncio.to_thread(self._registry.unsettled)),
+            "sandbox": await _told(self._chosen.check()),
+            "runtime_api": await _told(_knock(self._runtime_port)),
+        }
+        well = all(part == "ok" for part in parts.values())
+        return {
+            "status": "ok" if well else "failing",
+            **parts,
+            "sandbox_kind": self._chosen.sandbox.name,
+        }
+
+
+async def _told(check: Any) -> str:
+    try:
+        await asyncio.wait_for(check, timeout=2)
+    except TimeoutError:
+        return "no answer within 2 s"
+    except Exception as error:
+        return str(error) or type(error).__name__
+    return "ok"
+
+
+async def _knock(port: int) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    await writer.wait_closed()
+
+
+def _gateway_socket(
+    chosen: Chosen, runtime_port: int, stack: AsyncExitStack
+) -> list[socket.socket]:
+    """Containers reach the runtime API on their network's gateway, and nobody else does."""
+    address = chosen.gateway_address()
+    if address is None or address in _LOOPBACK:
+        return []
+    listener = bind(address, runtime_port)
+    stack.callback(listener.close)
+    return [listener]
+
+
+def _refuse_open_bind(settings: Settings) -> None:
+    if settings.server.bind not in _LOOPBACK and not settings.server.insecure:
+        raise ConfigurationError(
+            f"server.bind = {settings.server.bind} lets others in, and there is no authentication"
+            " yet: bind to 127.0.0.1, or set server.insecure = true if you mean it."
+        )
+
+
+def _data_dir(settings: Settings, stack: AsyncExitStack, *, ephemeral: bool) -> Path:
+    """Make and lock the data directory: two servers on one would tear each other down."""
+    if ephemeral:
+        path = Path(tempfile.mkdtemp(prefix="lambda-home-"))
+        stack.callback(shutil.rmtree, path, ignore_errors=True)
+        return path
+    path = settings.data.dir
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise LambdaHomeError(f"Cannot use the data directory {path}: {error.strerror}.") from error
+    stack.callback(os.close, lock)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise LambdaHomeError(
+            f"The data directory {path} is in use by another server: stop it, or give another"
+            " directory with --data-dir."
+        ) from error
+    return path
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

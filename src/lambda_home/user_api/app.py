@@ -1,0 +1,155 @@
+"""The user API, 2015-03-31 and later dates: what AWS SDKs, the AWS CLI and curl talk to.
+
+FastAPI serves what is ours (health); everything that AWS's model has goes through the wire codec to
+a registered operation; Invoke goes straight to its endpoint.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Response
+from fastapi.responses import JSONResponse
+
+from lambda_home import __version__
+from lambda_home.config import DefaultSettings
+from lambda_home.errors import (
+    ApiError,
+    NotImplementedException,
+    RequestEntityTooLargeException,
+    ServiceException,
+    UnknownOperationException,
+)
+from lambda_home.functions import CREATE_REQUEST_LIMIT
+from lambda_home.http_io import (
+    BodyTooLarge,
+    ClientGone,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    discard_body,
+    read_body,
+)
+from lambda_home.user_api import capacity, functions, protocol, snake_case
+from lambda_home.user_api.callers import Callers
+from lambda_home.user_api.code_links import PATH as CODE_PATH
+from lambda_home.user_api.invoke import InvokeEndpoint, invoked_function, send_error
+from lambda_home.user_api.operations import HANDLERS, Backend, Call
+
+_MOST_DISCARDED = 128 * 1024 * 1024
+
+_log = structlog.get_logger(__name__)
+
+OPERATION_MODULES = (capacity, functions)
+"""Modules whose operations are registered by being imported."""
+
+Health = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class UserApi(FastAPI):
+    """The app that serves the user API's port."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        invoke: InvokeEndpoint,
+        callers: Callers,
+        defaults: DefaultSettings,
+        health: Health,
+    ) -> None:
+        super().__init__(title="lambda_home user API", version=__version__, openapi_url=None)
+        self._backend = backend
+        self._invoke = invoke
+        self._callers = callers
+        self._defaults = defaults
+        self._health = health
+        self.router.redirect_slashes = False
+        self.router.default = self._operations
+        for path in ("/healthz", "/api/healthz"):
+            self.add_api_route(path, self._healthz)
+        self.add_api_route(CODE_PATH + "{key}", self._code)
+        protocol.warm()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve an invoke, or pass on to FastAPI."""
+        if scope["type"] == "http":
+            name = invoked_function(scope)
+            if name is not None:
+                await self._invoke(name, scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+    async def _healthz(self) -> Response:
+        found = await self._health()
+        return JSONResponse(found, status_code=200 if found["status"] == "ok" else 503)
+
+    async def _code(self, key: str, Expires: str = "", Signature: str = "") -> Response:  # noqa: N803
+        store = self._backend.store
+        if not self._backend.links.allows(key, Expires, Signature) or not store.has(key):
+            return JSONResponse({"message": "The link has expired."}, status_code=403)
+        return Response(store.read(key), media_type="application/zip")
+
+    # -------------------------------------------------------------------------------- operations
+
+    async def _operations(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve an operation of AWS's model; errors in AWS's shapes, whatever happens."""
+        if scope["type"] != "http":
+            return
+        request_id = str(uuid.uuid4())
+        try:
+            status, headers, body = await self._perform(scope, receive)
+        except ApiError as error:
+            await send_error(send, error, request_id)
+        except ClientGone:
+            return
+        except Exception:
+            _log.exception("an operation failed", path=scope["path"], req_id=request_id)
+            failure = ServiceException("The service encountered an internal error.")
+            await send_error(send, failure, request_id)
+        else:
+            wire: Headers = [(n.lower().encode(), v.encode()) for n, v in headers.items()]
+            wire.append((b"x-amzn-requestid", request_id.encode()))
+            await answer(send, status, body, wire)
+
+    async def _perform(self, scope: Scope, receive: Receive) -> protocol.Answer:
+        query = scope["query_string"].decode("latin-1")
+        path = scope["raw_path"].decode("latin-1")
+        match = protocol.match(scope["method"], path, query)
+        if match is None:
+            raise UnknownOperationException(f"No operation is at {scope['method']} {path}.")
+        name = match.operation_name
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        body = await _read(receive, name)
+        caller = self._callers.scope_of(dict(scope["headers"]).get(b"authorization"))
+        document: Any = body
+        if name == "CreateFunction":
+            document = protocol.read_document(body)
+            if snake_case.is_snake_case(document):
+                document = snake_case.to_aws(document, self._defaults, caller.account)
+        params = protocol.parse(name, match, query, headers, document)
+        protocol.validate(name, params)
+        handler = HANDLERS.get(name)
+        if handler is None:
+            raise NotImplementedException(
+                f"{name} is an operation of AWS Lambda that this version of lambda_home does not"
+                " perform yet."
+            )
+        base_url = f"{scope['scheme']}://{headers.get('host', 'localhost')}"
+        result = await handler(self._backend, Call(caller, params, base_url))
+        return protocol.serialize(name, result)
+
+
+async def _read(receive: Receive, operation_name: str) -> bytes:
+    try:
+        return await read_body(receive, CREATE_REQUEST_LIMIT)
+    except BodyTooLarge:
+        await discard_body(receive, _MOST_DISCARDED)
+        raise RequestEntityTooLargeException(
+            f"Request must be smaller than {CREATE_REQUEST_LIMIT} bytes for the {operation_name}"
+            " operation"
+        ) from None

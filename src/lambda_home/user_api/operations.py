@@ -1,0 +1,60 @@
+"""What an operation is: a coroutine from the caller's scope and parameters to a result.
+
+Operations register themselves under AWS's name. Those of AWS's model that nobody registers answer
+501, so that a client learns at once what is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lambda_home.arns import FunctionRef, Scope
+from lambda_home.packager.deployer import Deployer
+from lambda_home.packager.store import CodeStore
+from lambda_home.registry.functions import FunctionRegistry
+from lambda_home.user_api.code_links import CodeLinks
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What operations work with. `concurrency` is the account's concurrent executions."""
+
+    registry: FunctionRegistry
+    store: CodeStore
+    deployer: Deployer
+    links: CodeLinks
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: who calls, with what, and the base URL that it was sent to."""
+
+    scope: Scope
+    params: Mapping[str, Any]
+    base_url: str
+
+    def ref(self) -> FunctionRef:
+        """The function that FunctionName and Qualifier name; raises as FunctionRef.parse."""
+        return FunctionRef.parse(
+            self.scope, self.params["FunctionName"], self.params.get("Qualifier")
+        )
+
+
+Result = dict[str, Any] | None
+Handler = Callable[[Backend, Call], Awaitable[Result]]
+HANDLERS: dict[str, Handler] = {}
+
+
+def operation(name: str) -> Callable[[Handler], Handler]:
+    """Register a coroutine as the handler of AWS's operation `name`."""
+
+    def register(handler: Handler) -> Handler:
+        if name in HANDLERS:
+            raise ValueError(f"{name} has two handlers")
+        HANDLERS[name] = handler
+        return handler
+
+    return register

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from lambda_home.sandboxes.base import SandboxSpec
+from lambda_home.sandboxes.docker_profile import (
+    Owner,
+    Wiring,
+    container_config,
+    container_name,
+    labels,
+    nano_cpus,
+)
+
+HERE = Owner.this_process()
+SPEC = SandboxSpec(
+    id="0123456789abcdef0123456789abcdef",
+    host="token.example",
+    runtime="python3.12",
+    code="image:tag",
+    environment={"A": "1", "AWS_LAMBDA_RUNTIME_API": "spoofed"},
+    memory_mb=128,
+    tmp_mb=512,
+    labels={"function": "Übung/Nr 1", "version": "$LATEST", "owner": "spoofed"},
+)
+WIRING = Wiring("net", "172.18.0.1", 9001)
+
+
+def test_name_is_one_that_docker_takes() -> None:
+    assert container_name(SPEC) == "lambda-home--bung-Nr-1-0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("memory_mb", "expected"),
+    [(128, 250_000_000), (1769, 1_000_000_000), (3538, 2_000_000_000), (10240, 2_000_000_000)],
+)
+def test_cpus_follow_memory_within_floor_and_host(memory_mb: int, expected: int) -> None:
+    assert nano_cpus(memory_mb, host_cpus=2) == expected
+
+
+def test_only_the_adapter_says_where_the_runtime_api_is() -> None:
+    config = container_config(SPEC, WIRING, {}, 2, init=True)
+    assert config["Env"] == ["A=1", "AWS_LAMBDA_RUNTIME_API=token.example:9001"]
+
+
+def test_labels_for_people_cannot_replace_ours() -> None:
+    marks = labels(SPEC, "instance", HERE)
+    assert marks["lambda-home.owner"] == HERE.label
+    assert marks["lambda-home.environment"] == SPEC.id
+    assert marks["lambda-home.function"] == "Übung/Nr 1"
+
+
+def test_owner_survives_its_label() -> None:
+    assert Owner.parse(HERE.label) == HERE
+
+
+@pytest.mark.parametrize("label", ["", "a/b/c", "a/b/c/d", "a/b/1/2/3"])
+def test_foreign_label_is_nobodys(label: str) -> None:
+    assert Owner.parse(label) is None
+
+
+def test_this_process_is_alive() -> None:
+    assert not HERE.is_dead(HERE)
+
+
+def test_reused_process_id_is_not_the_owner() -> None:
+    assert Owner(HERE.machine, HERE.boot, os.getpid(), "1").is_dead(HERE)
+
+
+def test_owner_before_a_reboot_is_dead() -> None:
+    assert Owner(HERE.machine, "before", os.getpid(), HERE.started).is_dead(HERE)
+
+
+def test_owner_on_another_machine_is_never_called_dead() -> None:
+    assert not Owner("other", "before", 999_999_999, "1").is_dead(HERE)
