@@ -198,4 +198,8 @@ export const serve = async (api, fn, startedAt) => {
 };
 
 const api = prepare(process.env.AWS_LAMBDA_RUNTIME_API);
-await serve(api, await takeFunction(api, process.env), 0);
+const taken = takeFunction(api, process.env);
+// As on AWS: when nothing is left to do, code that never finishes loading ends the process with
+// Node's 13 up to Node 22 and with 0 from Node 24 on.
+if (!MODERN) await taken;
+taken.then((fn) => serve(api, fn, 0));

@@ -19,24 +19,27 @@ export const buildContext = (headers, env) => {
   const traceId = headers["lambda-runtime-trace-id"];
   if (traceId) env._X_AMZN_TRACE_ID = traceId;
   else delete env._X_AMZN_TRACE_ID;
-  const ofFunction = {
-    functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
-    functionName: env.AWS_LAMBDA_FUNCTION_NAME,
-    memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
-    logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
-    logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
-  };
+  const getRemainingTimeInMillis = () => deadline - Date.now();
   const ofInvocation = {
     clientContext: parseJson(headers["lambda-runtime-client-context"], "ClientContext"),
     identity: parseJson(headers["lambda-runtime-cognito-identity"], "CognitoIdentity"),
     invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
     awsRequestId: headers["lambda-runtime-aws-request-id"],
     tenantId: headers["lambda-runtime-aws-tenant-id"],
-    getRemainingTimeInMillis: () => deadline - Date.now(),
   };
-  return MODERN
-    ? { ...ofInvocation, xRayTraceId: traceId, ...ofFunction }
-    : { ...ofFunction, ...ofInvocation };
+  const ofFunction = {
+    memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+  };
+  const functionName = env.AWS_LAMBDA_FUNCTION_NAME;
+  const functionVersion = env.AWS_LAMBDA_FUNCTION_VERSION;
+  return MODERN // the order, too, is AWS's
+    ? {
+        ...ofInvocation, xRayTraceId: traceId, getRemainingTimeInMillis,
+        functionName, functionVersion, ...ofFunction,
+      }
+    : { functionVersion, functionName, ...ofFunction, ...ofInvocation, getRemainingTimeInMillis };
 };
 
 const KEYS = Object.freeze({

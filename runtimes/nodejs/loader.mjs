@@ -43,12 +43,11 @@ export const setModulePaths = async (env) => {
 
 // Only where such a folder exists: hooks cost milliseconds before Node 22.15 (a thread of their own).
 const resolveImportsIn = async (folders) => {
-  const parents = folders.map((folder) => pathToFileURL(join(folder, "_.mjs")).href);
   if (Module.registerHooks) {
-    const { nodePathResolver } = await import("./node_path_hook.mjs");
-    Module.registerHooks({ resolve: nodePathResolver(parents) });
+    const { resolveSync } = await import("./node_path_hook.mjs");
+    Module.registerHooks({ resolve: resolveSync(folders) });
   } else if (Module.register) {
-    Module.register("./node_path_hook.mjs", import.meta.url, { data: parents });
+    Module.register("./node_path_hook.mjs", import.meta.url, { data: folders });
   }
 };
 

@@ -81,9 +81,9 @@ export const createResponseStream = (begin, highWaterMark) => {
   });
 
   const fail = (error) => {
-    trailers = errorTrailers(error); // without effect once the answer is out
+    if (stream.writableFinished || (stream.writableEnded && !stream.destroyed)) return; // too late
+    trailers = errorTrailers(error);
     if (stream.destroyed) return terminate();
-    if (stream.writableEnded) return;
     stream._onBeforeFirstWrite = undefined;
     Writable.prototype.end.call(stream);
   };

@@ -37,7 +37,7 @@ class SandboxKind(StrEnum):
 
 @app.callback(invoke_without_command=True)
 def _version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
         typer.echo(__version__)
@@ -45,7 +45,7 @@ def _version(
 
 
 @app.command("serve")
-def serve_command(
+def serve_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Code, database and logs.")] = None,
     host: Annotated[str | None, typer.Option(help="Address of the user API.")] = None,
@@ -58,7 +58,7 @@ def serve_command(
     sandbox: Annotated[SandboxKind | None, typer.Option(help="Where functions run.")] = None,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Keep nothing: a temporary data directory.")
-    ] = False,  # noqa: FBT002
+    ] = False,
 ) -> None:
     """Run the server."""
     given: dict[str, dict[str, Any]] = {

@@ -17,7 +17,11 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class BodyTooLarge(Exception):
-    """The body is longer than the limit; what was read is dropped, the rest still comes."""
+    """The body is longer than the limit; what was read is dropped. `more`: the rest still comes."""
+
+    def __init__(self, *, more: bool) -> None:
+        super().__init__()
+        self.more = more
 
 
 class ClientGone(Exception):
@@ -35,7 +39,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         raise ClientGone
     body: bytes = message.get("body", b"")
     if len(body) > limit:
-        raise BodyTooLarge
+        raise BodyTooLarge(more=message.get("more_body", False))
     if not message.get("more_body", False):
         return body
     chunks = [body]
@@ -47,15 +51,15 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         chunk: bytes = message.get("body", b"")
         size += len(chunk)
         if size > limit:
-            raise BodyTooLarge
+            raise BodyTooLarge(more=message.get("more_body", False))
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-async def discard_body(receive: Receive, most: int) -> None:
-    """Read on after BodyTooLarge, up to `most` bytes, so that the answer reaches the client."""
+async def discard_rest(refused: BodyTooLarge, receive: Receive, most: int) -> None:
+    """Read on, up to `most` bytes, so that the answer reaches a client that is still sending."""
     size = 0
-    while size < most:
+    while refused.more and size < most:
         message = await receive()
         size += len(message.get("body", b""))
         if message["type"] == "http.disconnect" or not message.get("more_body", False):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -30,7 +29,7 @@ def bind(host: str, port: int) -> socket.socket:
             f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port, 0 for a free"
             " one."
         ) from error
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003  the name is the socket module's
     return listener
 
 
@@ -74,13 +73,11 @@ class Listener:
 
     def protocol(self) -> asyncio.Protocol:
         """A connection's protocol, for sockets that are opened later."""
-        factory = functools.partial(
-            self._config.http_protocol_class,  # type: ignore[arg-type]
-            config=self._config,
-            server_state=self._server.server_state,
-            app_state={},
+        make: Any = self._config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self._config, server_state=self._server.server_state, app_state={}
         )
-        return factory()
+        return protocol
 
     async def stop(self) -> None:
         """Accept no more, give open requests two seconds, end."""

@@ -80,6 +80,19 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
         _log.info("stopping")
 
 
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """What both APIs stand on."""
+
+    registry: FunctionRegistry
+    store: CodeStore
+    deployer: Deployer
+    scheduler: Scheduler
+    invoker: Invoker
+    events: AsyncQueue
+    changes: _Changes
+
+
 async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> Running:
     """Build from the bottom up; the stack takes down in the opposite order."""
     user_socket = bind(settings.server.bind, settings.server.port_user_api)
@@ -88,9 +101,8 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
     stack.callback(runtime_socket.close)
     runtime_port = port_of(runtime_socket)
 
-    clock = SystemClock()
-    database_path = data_dir / "lhome.db" if data_dir != settings.data.dir else None
-    database = Database.open(database_path or settings.data.database)
+    temporary = data_dir != settings.data.dir
+    database = Database.open(data_dir / "lhome.db" if temporary else settings.data.database)
     stack.callback(database.close)
     store = CodeStore(data_dir / "code")
     logs = LogStore(data_dir / "logs", settings.data.log_max_mb * 1024 * 1024)
@@ -98,7 +110,39 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
     endpoints = RuntimeEndpoints()
     chosen = await choose(Ground(settings, data_dir, store, endpoints, runtime_port))
     stack.push_async_callback(chosen.close)
+    engine = _engine(settings, database, store, logs, chosen)
 
+    await engine.scheduler.open()
+    runtime_sockets = [runtime_socket, *_gateway_socket(chosen, runtime_port, stack)]
+    runtime_api = RuntimeApi(engine.scheduler, endpoints)
+    runtime = Listener(runtime_api, runtime_sockets, _RUNTIME_KEEP_ALIVE_S)
+    endpoints.serve_with(runtime.protocol)
+    stack.push_async_callback(runtime.stop)
+    await runtime.start()
+    stack.push_async_callback(engine.changes.close)
+    stack.push_async_callback(engine.scheduler.close, settings.server.shutdown_grace_s)
+    await engine.deployer.open(engine.scheduler)
+    stack.push_async_callback(engine.deployer.close)
+    await engine.events.open()
+    stack.push_async_callback(engine.events.close)
+
+    health = _Health(engine.registry, chosen, runtime_port)
+    user = Listener(_user_api(settings, engine, health), [user_socket], _USER_KEEP_ALIVE_S)
+    await user.start()
+    stack.push_async_callback(user.stop)
+    return Running(
+        user_api=f"http://{_shown(settings.server.bind)}:{port_of(user_socket)}",
+        runtime_api=f"http://127.0.0.1:{runtime_port}",
+        sandbox=chosen.sandbox.name,
+        sandbox_reason=chosen.reason,
+        data_dir=data_dir,
+    )
+
+
+def _engine(
+    settings: Settings, database: Database, store: CodeStore, logs: LogStore, chosen: Chosen
+) -> _Engine:
+    clock = SystemClock()
     changes = _Changes(asyncio.get_running_loop())
     registry = FunctionRegistry(database, changes.told)
     deployer = Deployer(registry, chosen.preparer, store)
@@ -118,50 +162,26 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
     )
     admission = Admission(settings.limits.max_global_concurrency)
     invoker = Invoker(registry, deployer, admission, scheduler)
+    retrying = settings.asynchronous
     events = AsyncQueue(
         EventStore(database),
         invoker,
         clock,
-        Policy(settings.asynchronous.retry_base_s, settings.asynchronous.max_event_age_s),
-        settings.asynchronous.workers,
+        Policy(retrying.retry_base_s, retrying.max_event_age_s),
+        retrying.workers,
     )
     invoker.events = events
     changes.listen(invoker, deployer)
+    return _Engine(registry, store, deployer, scheduler, invoker, events, changes)
 
-    await scheduler.open()
-    runtime_sockets = [runtime_socket, *_gateway_socket(chosen, runtime_port, stack)]
-    runtime = Listener(RuntimeApi(scheduler, endpoints), runtime_sockets, _RUNTIME_KEEP_ALIVE_S)
-    endpoints.serve_with(runtime.protocol)
-    stack.push_async_callback(runtime.stop)
-    await runtime.start()
-    stack.push_async_callback(changes.close)
-    stack.push_async_callback(scheduler.close, settings.server.shutdown_grace_s)
-    await deployer.open(scheduler)
-    stack.push_async_callback(deployer.close)
-    await events.open()
-    stack.push_async_callback(events.close)
 
-    backend = Backend(
-        registry, store, deployer, CodeLinks(clock), settings.limits.max_global_concurrency
-    )
+def _user_api(settings: Settings, engine: _Engine, health: _Health) -> UserApi:
+    concurrency = settings.limits.max_global_concurrency
+    links = CodeLinks(SystemClock())
+    backend = Backend(engine.registry, engine.store, engine.deployer, links, concurrency)
     callers = Callers(Scope(settings.aws.account_id, settings.aws.region))
-    user_api = UserApi(
-        backend,
-        InvokeEndpoint(invoker, callers),
-        callers,
-        settings.defaults,
-        _Health(registry, chosen, runtime_port).report,
-    )
-    user = Listener(user_api, [user_socket], _USER_KEEP_ALIVE_S)
-    await user.start()
-    stack.push_async_callback(user.stop)
-    return Running(
-        user_api=f"http://{_shown(settings.server.bind)}:{port_of(user_socket)}",
-        runtime_api=f"http://127.0.0.1:{runtime_port}",
-        sandbox=chosen.sandbox.name,
-        sandbox_reason=chosen.reason,
-        data_dir=data_dir,
-    )
+    endpoint = InvokeEndpoint(engine.invoker, callers)
+    return UserApi(backend, endpoint, callers, settings.defaults, health.report)
 
 
 class _Changes:

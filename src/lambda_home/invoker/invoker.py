@@ -19,7 +19,7 @@ from lambda_home.invocations import (
 from lambda_home.invoker.admission import Admission
 from lambda_home.invoker.payloads import check_json, check_size
 from lambda_home.packager.deployer import Deployer
-from lambda_home.registry.changes import Change
+from lambda_home.registry.changes import Change, ChangeKind
 from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.scheduler.scheduler import Scheduler
 
@@ -50,6 +50,8 @@ class Invoker:
         self._scheduler = scheduler
         self._versions: dict[tuple[Scope, str], dict[str | None, FunctionVersion]] = {}
         self._generation: dict[tuple[Scope, str], int] = {}
+        self._outdated: set[Scope] = set()
+        self._loading = asyncio.Lock()
         self.events: EventSink | None = None
 
     async def invoke(self, ref: FunctionRef, request: InvocationRequest) -> InvocationResult:
@@ -83,8 +85,7 @@ class Invoker:
         return InvocationResult(request_id, b"", version.version, status=204)
 
     async def changed(self, change: Change) -> None:
-        """The registry changed: forget what was resolved, let outdated environments go."""
-        self.forget(change)
+        """Follow a change that `forget` was told before: let outdated environments go."""
         await self._load_reserved(change.scope)
         keys = await asyncio.to_thread(self._registry.run_keys, change.scope, change.name)
         self._scheduler.retire_except(function_arn(change.scope, change.name), keys)
@@ -94,6 +95,8 @@ class Invoker:
         key = (change.scope, change.name)
         self._versions.pop(key, None)
         self._generation[key] = self._generation.get(key, 0) + 1
+        if change.kind in (ChangeKind.CONCURRENCY, ChangeKind.DELETED):
+            self._outdated.add(change.scope)
 
     # --------------------------------------------------------------------------------------------
 
@@ -143,15 +146,19 @@ class Invoker:
                 "The operation cannot be performed at this time. The function is currently in the"
                 f" following state: Failed. {version.status.reason or ''}".rstrip()
             )
-        if not self._admission.knows(ref.scope):
-            await self._load_reserved(ref.scope)
+        await self._load_reserved(ref.scope)
         if generation == self._generation.get(key, 0):  # nothing changed while we looked
             self._versions.setdefault(key, {})[ref.qualifier] = version
         return version
 
     async def _load_reserved(self, scope: Scope) -> None:
-        reserved = await asyncio.to_thread(self._registry.reserved, scope)
-        self._admission.set_reserved(scope, reserved)
+        """Read the reserved concurrency again if it changed, or was never read."""
+        async with self._loading:  # whoever comes while it is read waits for the new value
+            while scope in self._outdated or not self._admission.knows(scope):
+                self._outdated.discard(scope)
+                reserved = await asyncio.to_thread(self._registry.reserved, scope)
+                if scope not in self._outdated:  # else it changed while we read
+                    self._admission.set_reserved(scope, reserved)
 
     @staticmethod
     async def _check_payload(request: InvocationRequest) -> None:

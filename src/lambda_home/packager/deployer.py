@@ -90,8 +90,8 @@ class Deployer:
 
     async def tidy(self) -> None:
         """Remove prepared code and ZIPs that no function uses any more."""
-        keys = await asyncio.to_thread(self._registry.code_keys)
-        keys |= self._in_use()
+        stored = await asyncio.to_thread(self._registry.code_keys)
+        keys = frozenset(stored | self._in_use())
         await self._preparer.discard_except(keys)
         await asyncio.to_thread(self._store.delete_except, keys, _STORE_GRACE_S)
 
@@ -112,7 +112,6 @@ class Deployer:
             if key not in self._running:
                 task = asyncio.get_running_loop().create_task(self._prepare(version))
                 self._running[key] = task
-                task.add_done_callback(lambda _, key=key: self._running.pop(key, None))
 
     async def _prepare(self, version: FunctionVersion) -> None:
         try:
@@ -124,14 +123,17 @@ class Deployer:
         except Exception as error:
             _log.exception("preparing code failed", function=version.name)
             status = _failed(version.status, f"The code could not be prepared: {error}")
-        await asyncio.to_thread(
-            self._registry.settle,
-            version.scope,
-            version.name,
-            version.version,
-            version.run_key,
-            status,
-        )
+        try:
+            await asyncio.to_thread(
+                self._registry.settle,
+                version.scope,
+                version.name,
+                version.version,
+                version.run_key,
+                status,
+            )
+        finally:
+            self._running.pop((version.qualified_arn, version.run_key), None)
 
     async def _tidy_forever(self) -> None:
         while True:
@@ -142,7 +144,6 @@ class Deployer:
                 await self.tidy()
             except Exception:
                 _log.exception("tidying up failed")
-
 
 
 def _failed(status: Status, reason: str) -> Status:

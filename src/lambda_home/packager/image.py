@@ -3,14 +3,14 @@
     lambda-home/runtime-<runtime>:<hash of base image and bootstrap>     one for each runtime
     lambda-home/function:<instance>-<code>-<hash of the runtime image>   one for each code
 
-A function image is a single COPY: 40 ms through the build API. Labels of its own would be a second
-step and make that 160 ms (create, copy and commit take 100 ms), so its tag says whose it is and
-from what, and the label `lambda-home=1` is inherited.
+A function image is made by putting the code into a container that never runs and committing it:
+110 ms, where a build of FROM and COPY takes 150 ms and LABEL another 100 (two cores, 1 kB).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import io
 import re
@@ -36,6 +36,8 @@ from lambda_home.sandboxes.base import SandboxError
 FUNCTIONS = "lambda-home/function"
 RUNTIMES = "lambda-home/runtime"
 
+_BUILDERS = "lambda-home-build"
+_TASK_ROOT = "/var/task"
 _CODE_DIGITS = 40
 _HASH_DIGITS = 16
 _IN_MEMORY = 8 * 1024 * 1024
@@ -63,6 +65,7 @@ class ImagePreparer:
         self._client = client
         self._store = store
         self._bases = BaseImages(client, images, allow_pull=allow_pull)
+        self._instance_id = instance_id
         self._instance = _digest(instance_id.encode())[:12]
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._runtimes: dict[str, str] = {}
@@ -143,6 +146,7 @@ class ImagePreparer:
                         _add(tar, f"runtime/{name}", data, 0o755 if mode else 0o644)
                 arguments = {"BASE": base.reference}
                 self._build(tag, context, arguments, {"lambda-home": "1"})
+            self._discard_former(tag)
         return tag
 
     def _function_image(self, tag: str, parent: str, code_key: str) -> None:
@@ -151,26 +155,22 @@ class ImagePreparer:
         try:
             if self._exists(tag):
                 return
-            with tempfile.SpooledTemporaryFile(_IN_MEMORY) as context:
-                self._write_context(context, parent, code_key)
-                self._build(tag, context)
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY) as code:
+                self._write_code(code, code_key)
+                code.seek(0)
+                self._commit(tag, parent, code_key, code)
         finally:
             with self._guard:
                 self._building.discard(tag)
 
-    def _write_context(self, context: IO[bytes], parent: str, code_key: str) -> None:
-        """A build context with the code as it was judged safe, owned by root.
-
-        The code lies in a folder of its own, so that no file of it (`.dockerignore`) steers the
-        build.
-        """
+    def _write_code(self, code: IO[bytes], code_key: str) -> None:
+        """The code as it was judged safe, as a tar whose files belong to root."""
         try:
             data = self._store.read(code_key)
             archive = inspect(data)
-            with tarfile.open(fileobj=context, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                _add(tar, "Dockerfile", f"FROM {parent}\nCOPY code/ /var/task/\n".encode(), 0o644)
+            with tarfile.open(fileobj=code, mode="w", format=tarfile.PAX_FORMAT) as tar:
                 for entry in archive.entries:
-                    item = tarfile.TarInfo(f"code/{entry.path}")
+                    item = tarfile.TarInfo(entry.path)
                     item.mode, item.mtime = entry.mode, entry.modified
                     if entry.kind is Kind.FILE:
                         item.size = entry.size
@@ -183,12 +183,39 @@ class ImagePreparer:
         except (ApiError, CodeUnavailableError, OSError) as error:
             raise SandboxError(f"Cannot unpack the code: {error}") from error
 
+    def _commit(self, tag: str, parent: str, code_key: str, code: IO[bytes]) -> None:
+        client, name = self._client, self._builder_name(tag)
+        config = {
+            "Image": parent,
+            "Labels": {  # the image inherits them, and so do its containers
+                "lambda-home": "1",
+                "lambda-home.instance": self._instance_id,
+                "lambda-home.code": code_key,
+            },
+            "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none", "Config": {}}},
+        }
+        try:
+            with contextlib.suppress(docker.errors.NotFound):
+                client.remove_container(name, force=True)  # of a server that died over it
+            container = client.create_container_from_config(config, name)["Id"]
+            try:
+                client.put_archive(container, _TASK_ROOT, code)
+                repository, _, version = tag.partition(":")
+                client.commit(container, repository, version)
+            finally:
+                client.remove_container(container, force=True)
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise SandboxError(f"Docker could not make {tag}: {error}") from error
+
+    def _builder_name(self, tag: str) -> str:
+        return f"{_BUILDERS}-{tag.partition(':')[2]}"
+
     def _build(
         self,
         tag: str,
         context: IO[bytes],
-        arguments: Mapping[str, str] | None = None,
-        labels: Mapping[str, str] | None = None,
+        arguments: Mapping[str, str],
+        labels: Mapping[str, str],
     ) -> None:
         context.seek(0)
         try:
@@ -196,8 +223,8 @@ class ImagePreparer:
                 fileobj=context,
                 custom_context=True,
                 tag=tag,
-                buildargs=dict(arguments or {}),
-                labels=dict(labels) if labels else None,
+                buildargs=dict(arguments),
+                labels=dict(labels),
                 rm=True,
                 forcerm=True,
                 decode=True,
@@ -216,8 +243,36 @@ class ImagePreparer:
             raise SandboxError(f"The Docker daemon does not answer: {error}") from error
         return True
 
+    def _discard_former(self, tag: str) -> None:
+        """Remove the runtime's images with an older bootstrap or base.
+
+        The daemon keeps their layers as long as function images stand on them.
+        """
+        for image in self._client.images(name=tag.partition(":")[0]):
+            for former in image["RepoTags"] or ():
+                if former != tag:
+                    self._remove(former)
+
+    def _remove(self, tag: str) -> None:
+        try:
+            self._client.remove_image(tag)
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            if not isinstance(error, docker.errors.ImageNotFound):
+                _log.debug("image_kept", image=tag, error=str(error))
+
+    def _discard_builders(self) -> None:
+        """Remove the containers over which an earlier server of this instance died."""
+        prefix = f"{_BUILDERS}-{self._instance}-"
+        for container in self._client.containers(all=True, filters={"name": prefix}):
+            with self._guard:
+                busy = {f"/{self._builder_name(tag)}" for tag in self._building}
+            if not busy & set(container["Names"]):
+                with contextlib.suppress(docker.errors.NotFound):
+                    self._client.remove_container(container["Id"], force=True)
+
     def _discard(self, codes: set[str]) -> None:
         try:
+            self._discard_builders()
             images = self._client.images(name=FUNCTIONS)
         except (docker.errors.DockerException, requests.RequestException) as error:
             _log.warning("image_list_failed", error=str(error))
@@ -230,12 +285,7 @@ class ImagePreparer:
                 if tag in self._building:
                     continue
                 self._made.discard(tag)
-            try:
-                self._client.remove_image(tag)
-            except docker.errors.ImageNotFound:
-                continue
-            except (docker.errors.DockerException, requests.RequestException) as error:
-                _log.debug("image_kept", image=tag, error=str(error))
+            self._remove(tag)
 
 
 class _Stream(io.RawIOBase):

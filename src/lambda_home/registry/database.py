@@ -113,8 +113,8 @@ class Database:
         with self._engine.connect() as connection:
             version = _version(connection, self.path)
         if version == SCHEMA:
-            with self._writing, self._transaction():
-                return  # BEGIN IMMEDIATE succeeded, so the file can be written
+            self._refuse_read_only()
+            return
         if version is not None and version > SCHEMA:
             raise LambdaHomeError(
                 f"The database {self.path} has schema {version}, written by a newer lambda_home;"
@@ -123,6 +123,12 @@ class Database:
         with self._writing, self._transaction() as connection:
             if _version(connection, self.path) != SCHEMA:
                 _migrate(connection)
+
+    def _refuse_read_only(self) -> None:
+        # BEGIN IMMEDIATE succeeds on a read-only file, only a write tells; it is rolled back.
+        with self._engine.connect() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = version_num")
+            connection.rollback()
 
 
 def _engine(path: Path) -> Engine:

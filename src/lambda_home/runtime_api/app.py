@@ -27,7 +27,7 @@ from lambda_home.http_io import (
     Scope,
     Send,
     answer,
-    discard_body,
+    discard_rest,
     is_gone,
     read_body,
 )
@@ -145,8 +145,8 @@ class RuntimeApi(FastAPI):
     ) -> None:
         try:
             body = await read_body(receive, RESPONSE_LIMIT)
-        except BodyTooLarge:
-            await discard_body(receive, _MOST_DISCARDED)
+        except BodyTooLarge as refused:
+            await discard_rest(refused, receive, _MOST_DISCARDED)
             given = _read_answer(headers, outcomes.too_large_payload(), error=True)
             given.error_type = "Function.ResponseSizeTooLarge"
             self._scheduler.answer(environment, request_id, given)

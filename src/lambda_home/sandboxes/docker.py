@@ -129,8 +129,7 @@ class DockerSandbox:
         if box is None or box.watcher is None:
             return
         if grace_s > 0:
-            await self._set_frozen(box, frozen=False)
-            await self._daemon.signal(box.id, "SIGTERM")
+            await self._ask_to_end(box)
             await asyncio.wait({box.watcher}, timeout=grace_s)
         if not box.watcher.done() and environment_id in self._containers:
             box.killed = True
@@ -257,6 +256,13 @@ class DockerSandbox:
         except docker.errors.NotFound:
             state = {}
         return exit_of(box.environment_id, code, out_of_memory=bool(state.get("OOMKilled")))
+
+    async def _ask_to_end(self, box: _Container) -> None:
+        try:
+            await self._set_frozen(box, frozen=False)
+        except SandboxError as error:  # SIGKILL, which comes next, also reaches frozen processes
+            _log.warning("container_not_resumed", container=box.id, error=str(error))
+        await self._daemon.signal(box.id, "SIGTERM")
 
     async def _set_frozen(self, box: _Container, *, frozen: bool) -> None:
         async with box.changing:

@@ -114,7 +114,7 @@ class EnvironmentLog:
 
     def write(self, chunk: bytes) -> None:
         """Output of the environment, cut anywhere."""
-        data = self._buffer + chunk
+        data, self._buffer = self._buffer + chunk, b""
         while (match := _FENCE.search(data)) is not None:
             self._lines(data[: match.start()], complete=True)
             if self._current is not None and self._current.request_id == match[1].decode():

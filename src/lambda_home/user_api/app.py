@@ -32,7 +32,7 @@ from lambda_home.http_io import (
     Scope,
     Send,
     answer,
-    discard_body,
+    discard_rest,
     read_body,
 )
 from lambda_home.user_api import capacity, functions, protocol, snake_case
@@ -147,8 +147,8 @@ class UserApi(FastAPI):
 async def _read(receive: Receive, operation_name: str) -> bytes:
     try:
         return await read_body(receive, CREATE_REQUEST_LIMIT)
-    except BodyTooLarge:
-        await discard_body(receive, _MOST_DISCARDED)
+    except BodyTooLarge as refused:
+        await discard_rest(refused, receive, _MOST_DISCARDED)
         raise RequestEntityTooLargeException(
             f"Request must be smaller than {CREATE_REQUEST_LIMIT} bytes for the {operation_name}"
             " operation"

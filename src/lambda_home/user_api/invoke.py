@@ -23,7 +23,7 @@ from lambda_home.http_io import (
     Scope,
     Send,
     answer,
-    discard_body,
+    discard_rest,
     read_body,
 )
 from lambda_home.invocations import (
@@ -105,8 +105,8 @@ class InvokeEndpoint:
     ) -> InvocationRequest:
         try:
             payload = await read_body(receive, SYNC_PAYLOAD_LIMIT)
-        except BodyTooLarge:
-            await discard_body(receive, _MOST_DISCARDED)
+        except BodyTooLarge as refused:
+            await discard_rest(refused, receive, _MOST_DISCARDED)
             raise payload_too_large() from None
         context = headers.get(b"x-amz-client-context")
         return InvocationRequest(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lambda_home.packager.image import FUNCTIONS, ImagePreparer
+from lambda_home.packager.image import FUNCTIONS, RUNTIMES, ImagePreparer
 from lambda_home.packager.store import CodeStore
 from lambda_home.sandboxes.base import SandboxError
 from lambda_home.sandboxes.docker_daemon import connect
@@ -32,7 +32,7 @@ LIST = (
 
 
 class Builds:
-    """A client that counts the builds it passes on."""
+    """A client that remembers the images it makes."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -45,6 +45,10 @@ class Builds:
         self.tags.append(arguments["tag"])
         return self._client.build(**arguments)
 
+    def commit(self, container: str, repository: str, tag: str) -> Any:
+        self.tags.append(f"{repository}:{tag}")
+        return self._client.commit(container, repository, tag)
+
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
@@ -55,8 +59,16 @@ def client() -> Iterator[Any]:
     if not client.images(name="lambda-home/base-python:bookworm"):
         client.close()
         pytest.skip("no base image: run `make base-images`")
+    before = runtime_images(client)
     yield client
+    for tag in runtime_images(client) - before:
+        client.remove_image(tag)
     client.close()
+
+
+def runtime_images(client: Any) -> set[str]:
+    found = client.images(filters={"reference": f"{RUNTIMES}-*"})
+    return {tag for image in found for tag in image["RepoTags"]}
 
 
 @pytest.fixture
@@ -76,8 +88,8 @@ def preparer(builds: Builds, store: CodeStore) -> Iterator[ImagePreparer]:
     asyncio.run(made.discard_except(frozenset()))
 
 
-def preparer_of(client: Any, store: CodeStore) -> ImagePreparer:
-    instance = uuid.uuid4().hex
+def preparer_of(client: Any, store: CodeStore, instance: str = "") -> ImagePreparer:
+    instance = instance or uuid.uuid4().hex
     return ImagePreparer(client, store, IMAGES, allow_pull=False, instance_id=instance)
 
 
@@ -124,7 +136,7 @@ def test_code_is_in_the_image_with_its_modes_owned_by_root(
     }
 
 
-def test_image_starts_our_bootstrap_and_has_our_label(
+def test_image_starts_our_bootstrap_and_has_our_labels(
     client: Any, preparer: ImagePreparer, store: CodeStore
 ) -> None:
     key = store.put(package(app="")).key
@@ -133,6 +145,8 @@ def test_image_starts_our_bootstrap_and_has_our_label(
         assert config["Entrypoint"] == ["/var/runtime/bootstrap"]
         assert config["WorkingDir"] == "/var/task"
         assert config["Labels"]["lambda-home"] == "1"
+        assert config["Labels"]["lambda-home.code"] == key
+        assert not config.get("NetworkDisabled")
 
 
 def test_boto3_is_there_beside_the_bootstrap(
@@ -162,10 +176,13 @@ def test_image_that_is_there_is_not_built_again_by_the_next_server(
 ) -> None:
     key = store.put(package(app=uuid.uuid4().hex)).key
     former, later = Builds(client), Builds(client)
-    for builds in (former, later):
-        preparer = ImagePreparer(builds, store, IMAGES, allow_pull=False, instance_id="one")
-        asyncio.run(preparer.prepare(key, RUNTIME))
-    asyncio.run(preparer.discard_except(frozenset()))
+    servers = [
+        ImagePreparer(builds, store, IMAGES, allow_pull=False, instance_id="one")
+        for builds in (former, later)
+    ]
+    for server in servers:
+        asyncio.run(server.prepare(key, RUNTIME))
+    asyncio.run(servers[0].discard_except(frozenset()))
     assert len([tag for tag in former.tags if tag.startswith(FUNCTIONS)]) == 1
     assert later.tags == []
 
@@ -213,6 +230,27 @@ def test_no_dangling_image_is_left(client: Any, preparer: ImagePreparer, store: 
     asyncio.run(preparer.prepare(store.put(package(app=uuid.uuid4().hex)).key, RUNTIME))
     asyncio.run(preparer.discard_except(frozenset()))
     assert {image["Id"] for image in client.images(filters={"dangling": True})} <= before
+
+
+def test_builder_of_a_dead_server_is_no_obstacle_and_is_discarded(
+    client: Any, store: CodeStore
+) -> None:
+    key = store.put(package(app=uuid.uuid4().hex)).key
+
+    async def main() -> list[Any]:
+        former = preparer_of(client, store, instance="dead")
+        tag = await former.prepare(key, RUNTIME)
+        client.remove_image(tag)
+        name = f"lambda-home-build-{tag.partition(':')[2]}"
+        for builder in (name, f"{name}-other"):
+            config = {"Image": IMAGES[RUNTIME], "Cmd": ["true"]}
+            client.create_container_from_config(config, builder)
+        later = preparer_of(client, store, instance="dead")
+        assert await later.prepare(key, RUNTIME) == tag
+        await later.discard_except(frozenset())
+        return list(client.containers(all=True, filters={"name": name}))
+
+    assert asyncio.run(main()) == []
 
 
 def test_code_that_is_not_in_the_store_is_told(preparer: ImagePreparer) -> None:

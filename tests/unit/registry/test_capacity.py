@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from unit.registry.world import ELSEWHERE, HERE, World, code, ref
 
+from lambda_home.arns import Scope
 from lambda_home.errors import InvalidParameterValueException, ResourceNotFoundException
 from lambda_home.registry.changes import Usage
 
@@ -25,8 +26,9 @@ def test_reserved_concurrency_is_put_got_and_deleted(world: World) -> None:
 def test_a_hundred_executions_stay_unreserved(world: World) -> None:
     world.active("a")
     world.active("b")
-    world.create("c", scope=ELSEWHERE)
-    world.registry.put_reserved(ref("c", scope=ELSEWHERE), 900, 1000)
+    for scope in (ELSEWHERE, Scope(HERE.account, "eu-west-1"), Scope("2" * 12, HERE.region)):
+        world.create("c", scope=scope)
+        world.registry.put_reserved(ref("c", scope=scope), 900, 1000)
     world.registry.put_reserved(ref("a"), 600, 1000)
     with pytest.raises(InvalidParameterValueException) as caught:
         world.registry.put_reserved(ref("b"), 301, 1000)

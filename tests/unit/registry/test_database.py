@@ -136,12 +136,13 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(user)
 
 
-def test_a_read_only_file_is_refused() -> None:
+@pytest.mark.parametrize("folder_mode", [0o555, 0o777])
+def test_a_read_only_file_is_refused(folder_mode: int) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "l.db"
         Database.open(path).close()
         path.chmod(0o444)
-        Path(folder).chmod(0o555)
+        Path(folder).chmod(folder_mode)
         with unprivileged(), pytest.raises(LambdaHomeError) as caught:
             Database.open(path)
         Path(folder).chmod(0o700)

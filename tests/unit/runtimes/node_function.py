@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -48,7 +48,6 @@ class RuntimeApi:
         self.events: queue.Queue[tuple[dict[str, str], bytes] | None] = queue.Queue()
         self.answers: queue.Queue[Answer] = queue.Queue()
         self.polls: queue.Queue[dict[str, str]] = queue.Queue()
-        self.writes: list[int] = []
         self.statuses: list[int] = []
         self.drop_next_poll = False
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -58,16 +57,19 @@ class RuntimeApi:
         self._threads[0].start()
 
     def close(self) -> None:
-        self.events.put(None)
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self._connections:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
+        self.close_all()
         for thread in self._threads:
             thread.join()
+
+    def close_all(self) -> None:
+        """The server goes away: nothing listens, every connection is cut."""
+        self.events.put(None)
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:

@@ -88,5 +88,5 @@ def test_output_of_a_daemon_over_tcp_is_read() -> None:
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 404 Not Found\r\n\r\n", b"HTTP/1.1", b""])
 def test_refused_attach_is_told(answer: bytes) -> None:
-    with pytest.raises(Exception, match="Docker (refused|closed)"):
+    with pytest.raises(Exception, match=r"Docker (refused|closed)"):
         talk(answer)

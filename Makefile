@@ -1,0 +1,50 @@
+# `make help` lists the targets. Everything lives in .venv; nothing is installed globally.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.lambda-home-setup
+.DEFAULT_GOAL := help
+
+.PHONY: help setup run demo test check bench base-images lock wheel clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## Make .venv with the server, its tools and what functions may import
+
+$(STAMP): requirements-dev.lock runtimes/python/requirements.lock scripts/setup pyproject.toml
+	@scripts/setup $(VENV)
+	@touch $@
+
+run: setup ## Start the server on 127.0.0.1:9000 and 127.0.0.1:9001
+	@exec $(BIN)/lambda-home serve $(ARGS)
+
+demo: setup ## Create and invoke a Python and a Node.js function, print timings, clean up
+	@$(BIN)/python scripts/demo.py $(ARGS)
+
+test: setup ## Run all tests that this machine can run
+	@$(BIN)/pytest $(ARGS)
+
+check: setup ## ruff, mypy --strict, import order, sizes
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --cache-dir $(VENV)/.import-linter
+	@$(BIN)/pytest -q tests/test_architecture.py
+
+bench: setup ## Measure the warm path and cold starts
+	@$(BIN)/python bench/run.py $(ARGS)
+
+base-images: setup ## Make local stand-ins for AWS's base images (needs root and debootstrap)
+	@scripts/base-images $(ARGS)
+
+lock: setup ## Pin all dependencies anew, with hashes
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock
+
+wheel: setup ## Build the wheel into dist/
+	@$(BIN)/python -m build --wheel --no-isolation
+
+clean: ## Remove .venv, caches and build results (not data/)
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,79 @@
+"""What this machine can run, told once: tests that it cannot run are skipped with the reason.
+
+LAMBDA_HOME_REQUIRE=docker,process turns such a skip into a failure (continuous integration).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+from lambda_home.packager.base_image import BaseImages
+from lambda_home.sandboxes.docker_daemon import probe
+from live import LiveServer
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+
+
+@cache
+def why_not(kind: str) -> str | None:
+    """Why tests with this marker cannot run here; None if they can."""
+    if kind == "docker":
+        found, reason = probe(
+            "", lambda client: BaseImages(client, {}, allow_pull=False).find_any()
+        )
+        return None if found else f"Docker tests need a daemon and base images: {reason}"
+    if shutil.which("bwrap") is None:
+        return "process tests need bubblewrap (Debian: apt-get install bubblewrap)"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot run here, or fail where it must run."""
+    required = set(os.environ.get("LAMBDA_HOME_REQUIRE", "").split(",")) - {""}
+    for item in items:
+        for kind in ("docker", "process"):
+            if item.get_closest_marker(kind) is None:
+                continue
+            reason = why_not(kind)
+            if reason and kind in required:
+                pytest.exit(f"{kind} tests are required here, but: {reason}", returncode=1)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+SANDBOXES = [
+    pytest.param("process", marks=pytest.mark.process),
+    pytest.param("docker", marks=pytest.mark.docker),
+]
+
+
+@pytest.fixture(scope="session", params=SANDBOXES)
+def server(request: pytest.FixtureRequest) -> Iterator[LiveServer]:
+    """A server on each kind of sandbox, shared by all tests: use names of your own."""
+    with LiveServer("--sandbox", request.param, "--ephemeral") as live:
+        yield live
+
+
+@pytest.fixture(scope="session")
+def process_server() -> Iterator[LiveServer]:
+    """A server for tests of what does not depend on the sandbox."""
+    with LiveServer("--sandbox", "process", "--ephemeral") as live:
+        yield live
+
+
+@pytest.fixture
+def aws(server: LiveServer) -> LambdaClient:
+    """boto3 at `server`."""
+    return server.client()
+
+
+@pytest.fixture
+def api(process_server: LiveServer) -> LambdaClient:
+    """boto3 at `process_server`."""
+    return process_server.client()
