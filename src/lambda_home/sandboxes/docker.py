@@ -8,7 +8,6 @@ the synchronous docker-py client runs in threads of its own, so starts go on sid
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -89,7 +88,6 @@ class DockerSandbox:
         self._starting: set[asyncio.Task[Any]] = set()
         self._observer: SandboxObserver | None = None
         self._address = HOST_GATEWAY
-        self._host_cpus = os.cpu_count() or 1
         self._init = True
 
     def gateway_address(self) -> str:
@@ -103,8 +101,7 @@ class DockerSandbox:
         """Check the daemon, reap containers of dead servers, make the network."""
         self._observer = observer
         try:
-            info = await self._daemon.call(self._daemon.client.info)
-            self._host_cpus = int(info["NCPU"])
+            await self._daemon.call(self._daemon.client.ping)
             await self._daemon.reap(self._owner)
             self._network, gateway = await self._daemon.call(
                 ensure_network, self._daemon.client, self._network
@@ -197,7 +194,7 @@ class DockerSandbox:
     async def _create(self, spec: SandboxSpec) -> str:
         wiring = Wiring(self._network, self._address, self.runtime_api_port)
         marks = labels(spec, self._instance_id, self._owner)
-        config = container_config(spec, wiring, marks, self._host_cpus, init=self._init)
+        config = container_config(spec, wiring, marks, init=self._init)
         create = partial(
             self._daemon.call,
             self._daemon.client.create_container_from_config,

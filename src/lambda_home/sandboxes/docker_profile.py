@@ -26,9 +26,7 @@ MB_OF_ONE_CPU = 1769
 """Memory at which a function has one vCPU
 (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html)."""
 
-LEAST_NANO_CPUS = 250_000_000
-"""Nobody gets less than a quarter of a CPU: AWS lends the init phase full power, and the smallest
-sizes would otherwise spend seconds on starting their interpreter."""
+_LEAST_SHARES = 2  # the kernel takes no less
 
 USER = "1000:1000"
 PROCESSES = 1024
@@ -90,10 +88,12 @@ def container_name(spec: SandboxSpec) -> str:
     return f"lambda-home-{function[:64]}-{spec.id[:12]}"
 
 
-def nano_cpus(memory_mb: int, host_cpus: int) -> int:
-    """The CPU limit of a memory size in 1e-9 CPUs: in proportion, within floor and host."""
-    share = memory_mb * 1_000_000_000 // MB_OF_ONE_CPU
-    return min(max(share, LEAST_NANO_CPUS), host_cpus * 1_000_000_000)
+def cpu_shares(memory_mb: int) -> int:
+    """The weight of a memory size among containers that compete; 1024 is one CPU's worth.
+
+    A weight, not a cap: see docs/decisions/0002-cpu-is-a-share.md.
+    """
+    return max(_LEAST_SHARES, memory_mb * 1024 // MB_OF_ONE_CPU)
 
 
 def labels(spec: SandboxSpec, instance_id: str, owner: Owner) -> dict[str, str]:
@@ -108,7 +108,7 @@ def labels(spec: SandboxSpec, instance_id: str, owner: Owner) -> dict[str, str]:
 
 
 def container_config(
-    spec: SandboxSpec, wiring: Wiring, marks: Mapping[str, str], host_cpus: int, *, init: bool
+    spec: SandboxSpec, wiring: Wiring, marks: Mapping[str, str], *, init: bool
 ) -> dict[str, object]:
     """The body of `POST /containers/create`. `init`: a small init process reaps zombies."""
     environment = {**spec.environment, "AWS_LAMBDA_RUNTIME_API": f"{spec.host}:{wiring.port}"}
@@ -130,7 +130,7 @@ def container_config(
             "SecurityOpt": ["no-new-privileges:true"],
             "Memory": memory,
             "MemorySwap": memory,
-            "NanoCpus": nano_cpus(spec.memory_mb, host_cpus),
+            "CpuShares": cpu_shares(spec.memory_mb),
             "PidsLimit": PROCESSES,
             "Ulimits": [
                 {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES},

@@ -10,8 +10,8 @@ from lambda_home.sandboxes.docker_profile import (
     Wiring,
     container_config,
     container_name,
+    cpu_shares,
     labels,
-    nano_cpus,
 )
 
 HERE = Owner.this_process()
@@ -34,14 +34,14 @@ def test_name_is_one_that_docker_takes() -> None:
 
 @pytest.mark.parametrize(
     ("memory_mb", "expected"),
-    [(128, 250_000_000), (1769, 1_000_000_000), (3538, 2_000_000_000), (10240, 2_000_000_000)],
+    [(1, 2), (128, 74), (1769, 1024), (3538, 2048), (10240, 5927)],
 )
-def test_cpus_follow_memory_within_floor_and_host(memory_mb: int, expected: int) -> None:
-    assert nano_cpus(memory_mb, host_cpus=2) == expected
+def test_cpu_shares_follow_memory(memory_mb: int, expected: int) -> None:
+    assert cpu_shares(memory_mb) == expected
 
 
 def test_only_the_adapter_says_where_the_runtime_api_is() -> None:
-    config = container_config(SPEC, WIRING, {}, 2, init=True)
+    config = container_config(SPEC, WIRING, {}, init=True)
     assert config["Env"] == ["A=1", "AWS_LAMBDA_RUNTIME_API=token.example:9001"]
 
 
