@@ -17,6 +17,7 @@ from rich.console import Console
 from lambda_home import __version__
 from lambda_home.config import Settings, load
 from lambda_home.errors import LambdaHomeError
+from lambda_home.preparation import prepare
 from lambda_home.server import Running, serve
 
 app = typer.Typer(
@@ -79,6 +80,16 @@ def serve_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
         settings = load(config, flags)
         _configure_logging(settings)
         uvloop.run(serve(settings, ephemeral=ephemeral, ready=announce))
+    except LambdaHomeError as error:
+        typer.echo(f"lambda-home: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command("prepare")
+def prepare_command() -> None:
+    """Install what functions find beside their own code: boto3, and Node.js if there is none."""
+    try:
+        prepare(typer.echo)
     except LambdaHomeError as error:
         typer.echo(f"lambda-home: {error}", err=True)
         raise typer.Exit(1) from error

@@ -115,7 +115,9 @@ def find(runtime: str, search: Search) -> Interpreter:
         f"{runtime} is not installed here; running on {product} {running}."
         f" Install {product} {version} to run on the exact version."
     )
-    return Interpreter(found.family, found.path, found.version, found.prefix, exact=False, note=note)
+    return Interpreter(
+        found.family, found.path, found.version, found.prefix, exact=False, note=note
+    )
 
 
 def choose(wanted: int, found: tuple[Interpreter, ...]) -> Interpreter | None:

@@ -65,9 +65,7 @@ class Group:
     @property
     def entrances(self) -> tuple[Path, ...]:
         """The files to which a process writes 0 to move itself in."""
-        return tuple(
-            folder / "cgroup.procs" for folder in dict.fromkeys(self.folders.values())
-        )
+        return tuple(folder / "cgroup.procs" for folder in dict.fromkeys(self.folders.values()))
 
     def limit(self, memory_mb: int, processes: int) -> None:
         """Set the limits. Raises OSError where the memory limit is not accepted."""
@@ -209,8 +207,8 @@ def _own_folders(proc: Path) -> dict[str, Path]:
         before, _, after = line.partition(" - ")
         root, point = before.split()[3:5]
         kind, _, options = after.split(" ", 2)
-        names = [""] if kind == "cgroup2" else options.split(",") if kind == "cgroup" else []
-        for name in names:
+        controllers = [""] if kind == "cgroup2" else options.split(",") if kind == "cgroup" else []
+        for name in controllers:
             if name in paths and (name in _CONTROLLERS or not name):
                 inner = os.path.relpath(paths[name], root)
                 # Outside of what is mounted here: a container that sees only its own group.

@@ -1,0 +1,181 @@
+"""The command lines of sandboxed processes: pure, so that isolation can be read in one place.
+
+A command is a chain in which each program does one thing and becomes the next:
+
+    bwrap     own mounts, process, IPC and host name spaces; options through a pipe, not in `ps`
+    prlimit   open files, processes, core dumps
+    setpriv   (server runs as root) another user, no groups, no capabilities
+    env       the variables that would change the programs above
+    bootstrap the runtime
+
+The network is shared with the host: functions need the runtime API and the internet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lambda_home.sandboxes.base import SandboxSpec
+from lambda_home.sandboxes.interpreters import Interpreter
+
+OPEN_FILES = 1024
+PROCESSES = 1024
+TASK_ROOT, RUNTIME_DIR = "/var/task", "/var/runtime"
+
+# Variables that the loader and the C library heed in any program. They are the function's, and must
+# not reach the programs that still have privileges.
+_LOADER_PREFIXES = (
+    "LD_",
+    "GCONV_",
+    "GLIBC_",
+    "MALLOC_",
+    "LOCPATH",
+    "NLSPATH",
+    "RES_",
+    "HOSTALIASES",
+)
+
+_HOST_FILES = (
+    "/etc/alternatives",
+    "/etc/ca-certificates",
+    "/etc/ld.so.cache",
+    "/etc/ld.so.conf",
+    "/etc/ld.so.conf.d",
+    "/etc/localtime",
+    "/etc/nsswitch.conf",
+    "/etc/pki",
+    "/etc/protocols",
+    "/etc/resolv.conf",
+    "/etc/services",
+    "/etc/ssl",
+)
+_MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Where the programs of the chain are; None for one that is not there."""
+
+    bwrap: str | None
+    setpriv: str | None
+    prlimit: str | None
+    env: str
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """File descriptors that bwrap reads small files from."""
+
+    hosts: int
+    passwd: int
+    group: int
+
+
+def hosts_file(host: str) -> str:
+    """`/etc/hosts` with the environment's own name for the runtime API."""
+    return f"127.0.0.1 localhost\n::1 localhost\n127.0.0.1 {host}\n"
+
+
+def passwd_file(uid: int) -> str:
+    """`/etc/passwd` with nobody but the function's user, named as on AWS."""
+    return f"sbx_user1051:x:{uid}:{uid}::/tmp:/usr/sbin/nologin\n"
+
+
+def group_file(uid: int) -> str:
+    """`/etc/group` to go with it."""
+    return f"sbx_user1051:x:{uid}:\n"
+
+
+def isolation(
+    spec: SandboxSpec,
+    interpreter: Interpreter,
+    runtime_files: Mapping[str, Path],
+    uid: int,
+    files: Files,
+    *,
+    as_root: bool,
+) -> list[str]:
+    """Options of bwrap. `runtime_files` are the entries of /var/runtime by name.
+
+    As root there is no user namespace: one made by root would map the inner user to the host's
+    root.
+    """
+    options = ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"]
+    if as_root:
+        for capability in ("SETUID", "SETGID", "SETPCAP"):
+            options += ["--cap-add", f"CAP_{capability}"]
+    else:
+        options += ["--unshare-user", "--uid", str(uid), "--gid", str(uid), "--disable-userns"]
+    options += ["--die-with-parent", "--new-session", "--hostname", "sandbox"]
+    options += ["--ro-bind", "/usr", "/usr"]
+    for name in _MERGED:
+        path = Path("/", name)
+        if path.is_symlink():
+            options += ["--symlink", f"usr/{name}", f"/{name}"]
+        elif path.exists():
+            options += ["--ro-bind", f"/{name}", f"/{name}"]
+    # Folders that are made on the way to a mount would be for root alone.
+    options += ["--perms", "0755", "--dir", "/etc"]
+    for path_name in _HOST_FILES:
+        options += ["--ro-bind-try", path_name, path_name]
+    for descriptor, name in (
+        (files.hosts, "hosts"),
+        (files.passwd, "passwd"),
+        (files.group, "group"),
+    ):
+        options += ["--perms", "0444", "--ro-bind-data", str(descriptor), f"/etc/{name}"]
+    options += ["--proc", "/proc", "--dev", "/dev", "--perms", "0755", "--dir", "/opt"]
+    options += ["--perms", "1777", "--size", str(spec.tmp_mb << 20), "--tmpfs", "/tmp"]  # noqa: S108
+    options += ["--perms", "0755", "--dir", "/var", "--ro-bind", spec.code, TASK_ROOT]
+    options += ["--perms", "0755", "--dir", RUNTIME_DIR]
+    for name, source in runtime_files.items():
+        options += ["--ro-bind", str(source), f"{RUNTIME_DIR}/{name}"]
+    options += _interpreter(interpreter)
+    return [*options, "--remount-ro", "/", "--chdir", TASK_ROOT]
+
+
+def _interpreter(interpreter: Interpreter) -> list[str]:
+    """Show the interpreter as /var/lang, where AWS has it."""
+    name = "python3" if interpreter.family == "python" else "node"
+    if interpreter.folders:
+        return ["--ro-bind", str(interpreter.prefix), "/var/lang"]
+    directories = [
+        "--perms",
+        "0755",
+        "--dir",
+        "/var/lang",
+        "--perms",
+        "0755",
+        "--dir",
+        "/var/lang/bin",
+    ]
+    return [*directories, "--symlink", str(interpreter.path), f"/var/lang/bin/{name}"]
+
+
+def chain(
+    tools: Tools,
+    variables: Mapping[str, str],
+    command: list[str],
+    *,
+    uid: int | None,
+    limit_processes: bool,
+    die_with_parent: bool = False,
+) -> tuple[list[str], dict[str, str]]:
+    """What runs inside: the command, and the variables to start it with. `uid` None: as it is."""
+    words: list[str] = []
+    if tools.prlimit:
+        words += [tools.prlimit, f"--nofile={OPEN_FILES}:{OPEN_FILES}", "--core=0"]
+        words += [f"--nproc={PROCESSES}:{PROCESSES}"] if limit_processes else []
+    if tools.setpriv:
+        words += [tools.setpriv, "--no-new-privs"]
+        words += ["--pdeathsig", "KILL"] if die_with_parent else []
+    if tools.setpriv and uid is not None:
+        words += ["--reuid", str(uid), "--regid", str(uid), "--clear-groups"]
+        words += ["--bounding-set=-all", "--inh-caps=-all"]
+    late = {n: v for n, v in variables.items() if n.startswith(_LOADER_PREFIXES)}
+    early = {n: v for n, v in variables.items() if n not in late}
+    if late:
+        words += [tools.env, *(f"{name}={value}" for name, value in late.items())]
+    return [*words, *command], early
