@@ -35,6 +35,12 @@ def new(**members: Any) -> dict[str, Any]:
     }
 
 
+@pytest.fixture
+def api(process_server: LiveServer) -> LambdaClient:
+    """A boto3 client that sends what it is told to, right or wrong."""
+    return process_server.client(parameter_validation=False)
+
+
 def refused(api: LambdaClient, **members: Any) -> tuple[int, str, str]:
     """Try to create; the function must not exist afterwards."""
     request = new(**members)
@@ -121,7 +127,7 @@ def test_a_package_over_50_mb_is_a_413(api: LambdaClient) -> None:
     [
         ({"Runtime": "cobol85"}, "InvalidParameterValueException", "cobol85"),
         ({"Runtime": "python2.7"}, "InvalidParameterValueException", "python2.7"),
-        ({"Handler": ""}, "InvalidParameterValueException", "Handler"),
+        ({"Handler": "a b"}, "ValidationException", "handler"),
         ({"Timeout": 0}, "ValidationException", "timeout"),
         ({"Timeout": 901}, "ValidationException", "timeout"),
         ({"MemorySize": 127}, "ValidationException", "memorySize"),

@@ -1,4 +1,4 @@
-"""A Node function in its bootstrap, against a runtime API that reads chunked bodies and trailers."""
+"""A Node function in its bootstrap, and a runtime API that reads chunked bodies and trailers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import re
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -208,6 +208,9 @@ class NodeFunction:
         self._reader.join()
         if self.process.stdout is not None:
             self.process.stdout.close()
+
+
+Run = Callable[..., AbstractContextManager[NodeFunction]]
 
 
 def write_files(root: Path, files: dict[str, str]) -> None:

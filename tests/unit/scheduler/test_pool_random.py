@@ -105,6 +105,7 @@ class World(RuleBasedStateMachine):
         assert stop.environment not in self.running, "stopped with an unanswered invocation"
         assert stop.environment not in self.stopping, "stopped twice"
         self.stopping.add(stop.environment)
+        self.frozen.discard(stop.environment)  # a sandbox stops frozen environments too
 
     def _end(self, invocation: str) -> None:
         assert invocation in self.open, "answered twice, or never asked"

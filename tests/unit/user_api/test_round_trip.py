@@ -106,6 +106,7 @@ def text(shape: Shape) -> st.SearchStrategy[str]:
 def values(shape: Shape, *, full: bool) -> st.SearchStrategy[Any]:
     """Values of a shape that satisfy its constraints; `full` fills in optional members too."""
     low, high = shape.metadata.get("min", 0), shape.metadata.get("max", 1000)
+    high = deviations.MAXIMA.get(shape.name, high)
     match shape.type_name:
         case "structure" | "list" | "map":
             return collection(shape, full=full)

@@ -33,7 +33,7 @@ def satisfied(value: object, shape: Shape) -> bool:
 
 def _bounds(shape: Shape) -> list[Constraint]:
     found: list[Constraint] = []
-    low, high = shape.minimum, shape.maximum
+    low, high = shape.minimum, deviations.MAXIMA.get(shape.name, shape.maximum)
     if shape.kind in _NUMBERS:
         if high is not None:
             text = number_text(high, shape)

@@ -74,6 +74,14 @@ PATTERNS: Final[Mapping[str, str]] = {
     ),
 }
 
+# Limits of functions that run in environments of their own; the model's larger ones are for managed
+# instances. Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MAXIMA: Final[Mapping[str, int]] = {
+    "EphemeralStorageSize": 10_240,
+    "MemorySize": 10_240,
+    "Timeout": 900,
+}
+
 # Element shapes of lists for which AWS does not add `Member must not be null`.
 NULLABLE_ELEMENTS: Final = frozenset({"SubnetId", "SecurityGroupId"})
 
