@@ -14,16 +14,16 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from live import ROLE, LiveServer, zip_of  # noqa: E402  found by the line above
+from live import ROLE, LiveServer, zip_of
 
 WARM_CALLS = 100
-PYTHON = '''
+PYTHON = """
 import platform
 
 def handler(event, context):
     print("hello from", context.function_name)
     return {"message": "pong", "python": platform.python_version(), "event": event}
-'''
+"""
 NODE = """
 exports.handler = async (event, context) => {
   console.log("hello from", context.functionName);
@@ -73,7 +73,9 @@ def main() -> None:
             warm = []
             for number in range(WARM_CALLS):
                 start = time.perf_counter()
-                client.invoke(FunctionName=name, Payload=json.dumps({"n": number}))["Payload"].read()
+                client.invoke(FunctionName=name, Payload=json.dumps({"n": number}))[
+                    "Payload"
+                ].read()
                 warm.append(milliseconds_since(start))
             print(f"\n{name}: {payload}")
             print(f"  create until active  {made:7.1f} ms")

@@ -12,9 +12,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
+from live import LiveServer
+
 from lambda_home.packager.base_image import BaseImages
 from lambda_home.sandboxes.docker_daemon import probe
-from live import LiveServer
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from live import ROLE, zip_of
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
-PYTHON = "python3.11"
-NODE = "nodejs18.x"
+PYTHON: Literal["python3.11"] = "python3.11"
+NODE: Literal["nodejs18.x"] = "nodejs18.x"
 QUICK_WAITER: Any = {"Delay": 0, "MaxAttempts": 2000}
 
 
@@ -59,5 +59,6 @@ class Answer:
 
 def invoke(client: LambdaClient, name: str, event: Any = None, **members: Any) -> Answer:
     """Invoke with a JSON event."""
-    payload = {} if event is None else {"Payload": json.dumps(event)}
-    return Answer(client.invoke(FunctionName=name, **payload, **members))
+    if event is not None:
+        members["Payload"] = json.dumps(event)
+    return Answer(client.invoke(FunctionName=name, **members))

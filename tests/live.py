@@ -60,16 +60,19 @@ class LiveServer:
         )
         threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
         try:
-            while "data" not in self.facts:
-                line = self._lines.get(timeout=60)
-                if line is None:
-                    raise RuntimeError("the server did not start:\n" + "".join(self.output))
-                if match := _READY.match(line):
-                    self.facts[match[1]] = match[2].strip()
+            self._wait_until_ready()
         except BaseException:
             self.stop()
             raise
         return self
+
+    def _wait_until_ready(self) -> None:
+        while "data" not in self.facts:
+            line = self._lines.get(timeout=60)
+            if line is None:
+                raise RuntimeError("the server did not start:\n" + "".join(self.output))
+            if match := _READY.match(line):
+                self.facts[match[1]] = match[2].strip()
 
     def __exit__(
         self,
@@ -137,7 +140,7 @@ class LiveServer:
             "read_timeout": 120,
             "max_pool_connections": 64,
         }
-        return boto3.client(
+        made: LambdaClient = boto3.client(
             "lambda",
             endpoint_url=self.url,
             region_name=region,
@@ -145,6 +148,7 @@ class LiveServer:
             aws_secret_access_key="secret",
             config=Config(**{**settings, **options}),
         )
+        return made
 
 
 def zip_of(files: Mapping[str, str | bytes]) -> bytes:

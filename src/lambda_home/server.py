@@ -110,6 +110,8 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
     endpoints = RuntimeEndpoints()
     chosen = await choose(Ground(settings, data_dir, store, endpoints, runtime_port))
     stack.push_async_callback(chosen.close)
+    if temporary:  # what was made of the code goes with it
+        stack.push_async_callback(chosen.preparer.discard_except, frozenset())
     engine = _engine(settings, database, store, logs, chosen)
 
     await engine.scheduler.open()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from live import LiveServer
     from mypy_boto3_lambda import LambdaClient
 
-# One function whose event says how to behave: what is asked for in one call must not show in others.
+# One function whose event says how to behave.
 ACTOR = """
 import ctypes, os, signal, sys, time
 calls = 0

@@ -13,6 +13,8 @@ from io import RawIOBase, TextIOWrapper
 # AWS's runtime has not imported it: a deployment package may have its own module of this name.
 del sys.modules["resource"]
 
+FAULTS_WORTH_A_LOOK = 32
+
 
 class Output:
     """The process's output; `dirty` tells whether anything was written since the last fence."""
@@ -26,6 +28,8 @@ class Output:
         self.tenant_id = None
         self._children_faults = 0
         self._inherited_kib = _inherited_peak_kib()
+        self._peak_kib = 0
+        self._faults_at_peak = -FAULTS_WORTH_A_LOOK
         sys.stdout = sys.__stdout__ = self._stream(1, "<stdout>", "strict")
         sys.stderr = sys.__stderr__ = self._stream(2, "<stderr>", "backslashreplace")
 
@@ -67,8 +71,14 @@ class Output:
 
     def peak_kib(self):
         """The peak resident memory of this process in KiB."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if peak > self._inherited_kib else _peak_now_kib()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        if usage.ru_maxrss > self._inherited_kib:
+            return usage.ru_maxrss
+        # Memory does not grow without page faults: without new ones the last value stands.
+        if usage.ru_minflt - self._faults_at_peak >= FAULTS_WORTH_A_LOOK:
+            self._faults_at_peak = usage.ru_minflt
+            self._peak_kib = _peak_now_kib()
+        return self._peak_kib
 
 
 class Raw(RawIOBase):

@@ -49,7 +49,10 @@ class AsyncQueue:
         self._policy = policy
         self._workers = workers
         self._incoming: list[_Incoming] = []
-        self._finished: list[str] = []
+        self._finished: set[str] = set()
+        # Held while the store is asked what is due and while it learns what is done: else an event
+        # that was read as due could be started again after it has ended.
+        self._reading = asyncio.Lock()
         self._to_commit = asyncio.Event()
         self._to_run = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -103,15 +106,16 @@ class AsyncQueue:
 
     async def _commit(self) -> None:
         incoming, self._incoming = self._incoming, []
-        finished, self._finished = self._finished, []
+        finished = set(self._finished)
         try:
             if finished:
-                await asyncio.to_thread(self._store.remove_many, finished)
+                async with self._reading:
+                    await asyncio.to_thread(self._store.remove_many, finished)
+                    self._finished -= finished
             if incoming:
                 await asyncio.to_thread(self._store.add_many, [item.event for item in incoming])
         except Exception as error:
             _log.exception("events could not be stored")
-            self._finished.extend(finished)
             failure = ServiceException(f"The event could not be stored: {error}")
             for item in incoming:
                 if not item.durable.done():
@@ -140,12 +144,11 @@ class AsyncQueue:
         free = self._workers - len(self._running)
         if free <= 0:
             return _LONGEST_SLEEP_S  # an ending try wakes us
-        # What has ended but is not yet removed from the store must not be run again.
-        skip = {*self._running, *self._finished}
-        due = await asyncio.to_thread(self._store.due, self._clock.now(), free, skip)
-        loop = asyncio.get_running_loop()
-        for event in due:
-            if event.request_id not in self._running and event.request_id not in self._finished:
+        async with self._reading:
+            skip = {*self._running, *self._finished}
+            due = await asyncio.to_thread(self._store.due, self._clock.now(), free, skip)
+            loop = asyncio.get_running_loop()
+            for event in due:
                 self._running[event.request_id] = loop.create_task(self._try(event))
         if len(due) == free:
             return 0.0
@@ -158,21 +161,27 @@ class AsyncQueue:
         try:
             retry = await self._attempt(event)
             if retry is None:
-                self._finished.append(event.request_id)
+                self._finished.add(event.request_id)
+                self._running.pop(event.request_id, None)
                 self._to_commit.set()
             else:
-                await asyncio.to_thread(
-                    self._store.reschedule,
-                    event.request_id,
-                    retry.attempt + 1,
-                    retry.at,
-                    retry.throttles,
-                )
+                await self._put_off(event, retry)
         except Exception:
             _log.exception("an asynchronous invoke failed", req_id=event.request_id)
         finally:
             self._running.pop(event.request_id, None)
             self._to_run.set()
+
+    async def _put_off(self, event: StoredEvent, retry: Retry) -> None:
+        async with self._reading:
+            await asyncio.to_thread(
+                self._store.reschedule,
+                event.request_id,
+                retry.attempt + 1,
+                retry.at,
+                retry.throttles,
+            )
+            self._running.pop(event.request_id, None)
 
     async def _attempt(self, event: StoredEvent) -> Retry | None:
         request = InvocationRequest(

@@ -132,6 +132,8 @@ def inspect(data: Bytes | BinaryIO) -> Archive:
         raise InvalidParameterValueException(EMPTY)
     _refuse_overlaps(records)
     tree = _tree(records, view)
+    if not tree:
+        raise InvalidParameterValueException(EMPTY)
     _refuse_escaping_links({e.path: e.target for e in tree.values() if e.kind is Kind.SYMLINK})
     return Archive(tuple(tree.values()), sum(entry.size for entry in tree.values()))
 

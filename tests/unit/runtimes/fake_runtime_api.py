@@ -85,6 +85,11 @@ class FakeRuntimeApi:
         """The headers of every GET next."""
         return tuple(self._state.nexts)
 
+    @property
+    def waiting(self) -> int:
+        """How many invocations no GET next has taken yet."""
+        return len(self._state.waiting)
+
     def __enter__(self) -> Self:
         return self
 
@@ -147,7 +152,10 @@ class FakeRuntimeApi:
             assert self._changed.wait_for(condition, timeout_s), "the bootstrap did not do it"
 
     def close(self) -> None:
+        """Ends the server; may be called twice."""
         with self._changed:
+            if self._state.closing:
+                return
             self._state.closing = True
             self._changed.notify_all()
         self.drop_connections()
@@ -197,6 +205,7 @@ class FakeRuntimeApi:
                 return 500, {}, b""
             state.parked -= 1
             extra, body = state.waiting.pop(0)
+            self._changed.notify_all()
         return 200, extra, body
 
     def _record(

@@ -71,8 +71,8 @@ def test_handler_is_found_where_aws_finds_it(run: Run, files: dict[str, str], ha
          "index.handler is not a function"),
         ({"index.js": ""}, "index", "Runtime.MalformedHandlerName", "Bad handler"),
         ({"index.js": ""}, "../index.handler", "Runtime.MalformedHandlerName",
-         "'../index.handler' is not a valid handler name. Use absolute paths when specifying "
-         "root directories in handler names."),
+         ("'../index.handler' is not a valid handler name. Use absolute paths when specifying "
+         "root directories in handler names.")),
         ({"index.js": "throw new TypeError('boom')"}, "index.handler", "TypeError", "boom"),
         ({"index.js": "throw 'boom'"}, "index.handler", "string", "boom"),
     ],

@@ -48,9 +48,11 @@ def test_http_response_stream_starts_with_its_metadata(run: Run, rest: str) -> N
         ("throw new TypeError('mid')", b"", "mid"),
         ("stream.destroy(new TypeError('mid'))", b"", "mid"),
         (
-            "const {Readable} = require('stream');"
-            "await require('stream/promises').pipeline("
-            "Readable.from((function* () { yield 'a'; throw new TypeError('mid') })()), stream)",
+            (
+                "const {Readable} = require('stream');"
+                "await require('stream/promises').pipeline("
+                "Readable.from((function* () { yield 'a'; throw new TypeError('mid') })()), stream)"
+            ),
             b"a",
             "mid",
         ),
