@@ -179,11 +179,15 @@ def _message(error):
 
 def _stack_trace(error):
     """The function's frames, outermost first, formatted by `traceback` without its position marks."""
-    import traceback
+    try:
+        import traceback
 
-    frames = [(f.filename, f.lineno, f.name, f.line) for f in traceback.extract_tb(error.__traceback__)]
-    first = 0
-    while first < len(frames) and frames[first][0].startswith(INTERNAL_FILES):
-        first += 1
-    # A handler that could not even be called has no frame of its own: the call is shown.
-    return traceback.format_list(frames[first:] if first < len(frames) else frames[-1:])
+        frames = [(f.filename, f.lineno, f.name, f.line) for f in traceback.extract_tb(error.__traceback__)]
+        first = 0
+        while first < len(frames) and frames[first][0].startswith(INTERNAL_FILES):
+            first += 1
+        # A handler that could not even be called has no frame of its own: the call is shown.
+        return traceback.format_list(frames[first:] if first < len(frames) else frames[-1:])
+    except Exception:
+        # The function has broken the modules this needs; its error is reported all the same.
+        return []

@@ -46,11 +46,16 @@ def loads(data):
         value, end = _scan(text, start)
     except StopIteration as stop:
         raise ValueError("Expecting value: " + _place(text, stop.value)) from None
+    except SystemError:
+        # Before Python 3.13 the C scanner can only describe a mistake when json.decoder has been imported.
+        import json.decoder
+
+        value, end = _scan(text, start)
     if end != len(text):
         rest = len(text) - len(text[end:].lstrip(WHITESPACE))
         if rest != len(text):
-            first, last = _place(text, rest), _place(text, len(text))
-            raise ValueError("Extra data: %s - %s (char %d - %d)" % (first[: first.rindex(" (")], last[: last.rindex(" (")], rest, len(text)))
+            first, last = (_place(text, at).partition(" (")[0] for at in (rest, len(text)))
+            raise ValueError("Extra data: %s - %s (char %d - %d)" % (first, last, rest, len(text)))
     return value
 
 

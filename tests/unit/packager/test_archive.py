@@ -286,10 +286,6 @@ def test_a_header_that_declares_too_little_is_caught_while_unpacking() -> None:
     assert produced == 0
 
 
-def test_a_bomb_that_declares_itself_is_refused_by_its_size() -> None:
-    assert refusal(hand_made([Item("a", bytes(251 * MEBIBYTE))])) == UNZIPPED
-
-
 @pytest.mark.parametrize(
     "item",
     [
@@ -343,7 +339,7 @@ def test_too_many_entries_are_refused_before_all_are_read() -> None:
     central = one.index(b"PK\1\2")
     directory = one[central:-22] * (MAX_ENTRIES + 1)
     end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(directory), central, 0)
-    assert refusal(one[:central] + directory+ end) == (
+    assert refusal(one[:central] + directory + end) == (
         "Could not use uploaded file: it has more than 200000 entries."
     )
 

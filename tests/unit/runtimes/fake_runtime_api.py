@@ -85,11 +85,6 @@ class FakeRuntimeApi:
         """The headers of every GET next."""
         return tuple(self._state.nexts)
 
-    @property
-    def waiting(self) -> int:
-        """How many invocations no GET next has taken yet."""
-        return len(self._state.waiting)
-
     def __enter__(self) -> Self:
         return self
 
@@ -205,7 +200,6 @@ class FakeRuntimeApi:
                 return 500, {}, b""
             state.parked -= 1
             extra, body = state.waiting.pop(0)
-            self._changed.notify_all()
         return 200, extra, body
 
     def _record(
@@ -300,14 +294,18 @@ class Bootstrap:
     def output_of(self, request_id: str, previous: str | None = None) -> str:
         """Waits for the fence of a request; the output before it, since the fence of `previous`."""
         mark = f"\x1eFENCE {request_id}\x1e\n"
-        deadline = time.monotonic() + DEADLINE_S
-        while mark not in self.output:
-            assert time.monotonic() < deadline, f"no fence of {request_id}: {self.output[-2000:]!r}"
-            time.sleep(0.002)
+        self.wait_for_output(mark)
         text = self.output[: self.output.index(mark)]
         if previous is not None:
             text = text[text.index(f"\x1eFENCE {previous}\x1e\n") :].partition("\n")[2]
         return text
+
+    def wait_for_output(self, text: str) -> None:
+        """Waits until descriptor 1 has shown `text`; AssertionError."""
+        deadline = time.monotonic() + DEADLINE_S
+        while text not in self.output:
+            assert time.monotonic() < deadline, f"no {text!r} in {self.output[-2000:]!r}"
+            time.sleep(0.002)
 
     def wait(self) -> int:
         """Waits for the process to end by itself and for all its output; the exit code."""

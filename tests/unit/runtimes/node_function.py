@@ -113,6 +113,7 @@ class RuntimeApi:
             return False
         event = self.events.get()
         if event is None:
+            self.events.put(None)  # for whoever else polls
             return False
         connection.sendall(_reply(200, *event))
         return True
@@ -257,5 +258,5 @@ def running(
     try:
         yield function
     finally:
-        api.close()
         function.close()
+        api.close()
