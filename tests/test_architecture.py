@@ -100,7 +100,7 @@ def test_every_setting_stands_in_the_default_file_and_the_reverse() -> None:
     assert set(written) == set(fields)
     settings = load()
     for section, field in fields.items():
-        model = getattr(settings, field.alias and "asynchronous" or section)
+        model = getattr(settings, (field.alias and "asynchronous") or section)
         keys = set(type(model).model_fields)
         assert keys == set(written[section]), section
 

@@ -16,7 +16,7 @@ from _frozen_importlib_external import SourceFileLoader  # noqa: E402  the clock
 PARTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_lambda_home")
 
 
-def private_module(name):  # type: (str) -> object
+def private_module(name):
     """One of this runtime's files as a module that `sys.modules` does not know; its bytecode is cached as usual."""
     path = os.path.join(PARTS, name + ".py")
     loader = SourceFileLoader(name, path)

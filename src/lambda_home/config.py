@@ -173,7 +173,7 @@ def load(
         raise ConfigurationError(f"Cannot read the configuration file {file}: no such file.")
     try:
         return Sourced(**cast("dict[str, Any]", dict(flags or {})))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{file} is not valid TOML: {error}") from error
     except SettingsError as error:
         raise ConfigurationError(f"Bad setting: {error}") from error

@@ -25,9 +25,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def fault(
-    file: Path | None = None, flags: dict[str, dict[str, object]] | None = None
-) -> str:
+def fault(file: Path | None = None, flags: dict[str, dict[str, object]] | None = None) -> str:
     """The message of the mistake, which is one line."""
     with pytest.raises(ConfigurationError) as caught:
         load(file, flags)

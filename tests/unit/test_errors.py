@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 import botocore.session
@@ -53,7 +52,7 @@ def test_the_code_is_the_name_of_the_class(kind: type[ApiError]) -> None:
     assert error.code == kind.__name__
     assert isinstance(error, LambdaHomeError)
     assert str(error) == "why"
-    assert HTTPStatus(error.status).is_client_error or HTTPStatus(error.status).is_server_error
+    assert 400 <= error.status < 600
 
 
 BODIES: list[tuple[ApiError, dict[str, object]]] = [
@@ -105,5 +104,4 @@ def test_a_wrong_setting_is_no_answer_to_a_client() -> None:
 def test_the_module_draws_every_error() -> None:
     assert errors.__doc__ is not None
     for kind in API_ERRORS:
-        assert f" {kind.__name__}" in errors.__doc__
-        assert f"{kind.__name__} " in errors.__doc__
+        assert f" {kind.__name__} " in errors.__doc__

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from zips import FILE, LINK, Item, hand_made, zip_of
 
 from lambda_home.errors import ApiError, InvalidParameterValueException
 from lambda_home.packager import folder as folder_module
-from lambda_home.packager.archive import inspect
+from lambda_home.packager.archive import Archive, inspect
 from lambda_home.packager.folder import FolderPreparer, extract, remove_tree
 from lambda_home.packager.store import CodeStore
 from lambda_home.sandboxes.base import SandboxError
@@ -249,9 +250,9 @@ def test_a_hundred_callers_share_one_unpacking(
 ) -> None:
     unpacked: list[Path] = []
 
-    def counting(archive: object, data: object, target: Path, *, read_only: bool) -> None:
+    def counting(archive: Archive, data: bytes, target: Path, *, read_only: bool) -> None:
         unpacked.append(target)
-        extract(archive, data, target, read_only=read_only)  # type: ignore[arg-type]
+        extract(archive, data, target, read_only=read_only)
 
     monkeypatch.setattr(folder_module, "extract", counting)
     keys = [world.store.put(zip_of({"app.py": f"x = {n}"})).key for n in range(4)]
@@ -269,27 +270,31 @@ def test_a_caller_that_gives_up_does_not_spoil_it_for_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = world.store.put(zip_of({"app.py": "x"})).key
+    gates = [threading.Event(), threading.Event()]
+    begun = [threading.Event(), threading.Event()]
+    turns = iter((0, 1))
+
+    def slow(archive: Archive, data: bytes, target: Path, *, read_only: bool) -> None:
+        turn = next(turns)
+        begun[turn].set()
+        assert gates[turn].wait(30)
+        extract(archive, data, target, read_only=read_only)
+
+    monkeypatch.setattr(folder_module, "extract", slow)
 
     async def main() -> str:
-        loop = asyncio.get_running_loop()
-        begun, go_on = asyncio.Event(), asyncio.Event()
-
-        def slow(archive: object, data: object, target: Path, *, read_only: bool) -> None:
-            loop.call_soon_threadsafe(begun.set)
-            asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(timeout=30)
-            extract(archive, data, target, read_only=read_only)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(folder_module, "extract", slow)
+        impatient = asyncio.ensure_future(world.preparer.prepare(key, RUNTIME))
+        assert await asyncio.to_thread(begun[0].wait, 30)
+        impatient.cancel()
+        await asyncio.gather(impatient, return_exceptions=True)
+        patient = asyncio.ensure_future(world.preparer.prepare(key, RUNTIME))
+        assert await asyncio.to_thread(begun[1].wait, 30)
+        gates[0].set()  # the thread of the one who gave up wins after all
         async with asyncio.timeout(30):
-            impatient = asyncio.ensure_future(world.preparer.prepare(key, RUNTIME))
-            await begun.wait()
-            impatient.cancel()
-            await asyncio.gather(impatient, return_exceptions=True)
-            begun.clear()
-            patient = asyncio.ensure_future(world.preparer.prepare(key, RUNTIME))
-            await begun.wait()
-            go_on.set()
-            return await patient
+            while not (world.unpacked / key).is_dir():
+                await asyncio.sleep(0.001)
+        gates[1].set()
+        return await patient
 
     folder = Path(asyncio.run(main()))
     assert (folder / "app.py").read_text() == "x"
@@ -369,26 +374,23 @@ def test_discarding_keeps_what_is_asked_for(world: World) -> None:
     assert world.prepare(zip_of({"d/app.py": "2"})) == other
 
 
-def test_discarding_spares_what_is_being_prepared(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_discarding_spares_what_is_being_prepared(world: World) -> None:
     key = world.store.put(zip_of({"app.py": "x"})).key
+    unpacked, go_on = threading.Event(), threading.Event()
+
+    class SlowToReturn(FolderPreparer):
+        def _unpack(self, key: str, folder: Path) -> None:
+            super()._unpack(key, folder)
+            unpacked.set()
+            assert go_on.wait(30)
+
+    preparer = SlowToReturn(world.store, world.unpacked, anything_runs)
 
     async def main() -> str:
-        loop = asyncio.get_running_loop()
-        begun, go_on = asyncio.Event(), asyncio.Event()
-
-        def slow(archive: object, data: object, target: Path, *, read_only: bool) -> None:
-            loop.call_soon_threadsafe(begun.set)
-            asyncio.run_coroutine_threadsafe(go_on.wait(), loop).result(timeout=30)
-            extract(archive, data, target, read_only=read_only)  # type: ignore[arg-type]
-
-        monkeypatch.setattr(folder_module, "extract", slow)
-        async with asyncio.timeout(30):
-            preparing = asyncio.ensure_future(world.preparer.prepare(key, RUNTIME))
-            await begun.wait()
-            await world.preparer.discard_except(frozenset())
-            go_on.set()
-            return await preparing
+        preparing = asyncio.ensure_future(preparer.prepare(key, RUNTIME))
+        assert await asyncio.to_thread(unpacked.wait, 30)
+        await preparer.discard_except(frozenset())
+        go_on.set()
+        return await preparing
 
     assert (Path(asyncio.run(main())) / "app.py").read_text() == "x"

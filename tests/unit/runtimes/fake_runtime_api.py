@@ -1,7 +1,7 @@
 """A small runtime API for testing bootstraps, and a way to run a bootstrap against it.
 
-`FakeRuntimeApi` queues invocations and collects answers; `Bootstrap` runs a command against it and collects its output.
-Both are context managers; neither leaves a thread, socket or process behind.
+`FakeRuntimeApi` queues invocations and collects answers; `Bootstrap` runs a command against it and
+collects its output. Both are context managers; neither leaves a thread, socket or process behind.
 """
 
 import json
@@ -23,7 +23,7 @@ ARN = "arn:aws:lambda:us-east-1:123456789012:function:tested"
 
 @dataclass(frozen=True)
 class Answer:
-    """One POST of a bootstrap; `kind` is response, error or init/error, header names are lower-case."""
+    """One POST; `kind` is response, error or init/error, header names are lower-case."""
 
     kind: str
     request_id: str
@@ -243,7 +243,7 @@ def _wall_clock() -> float:
 
 
 class Bootstrap:
-    """A bootstrap's process; everything it writes to descriptor 1 (and 2, if it asks for `stderr`)."""
+    """A bootstrap's process, and everything it writes to descriptors 1 and 2."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], cwd: Path) -> None:
         self._process = subprocess.Popen(

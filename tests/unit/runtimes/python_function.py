@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
-from lambda_home.sandboxes.interpreters import Search, installed
 from unit.runtimes.fake_runtime_api import ARN, Answer, Bootstrap, FakeRuntimeApi
+
+from lambda_home.sandboxes.interpreters import Search, installed
 
 RUNTIME_DIR = Path(__file__).parents[3] / "runtimes" / "python"
 OURS = ("-S", "-s", str(RUNTIME_DIR / "bootstrap.py"))
@@ -54,9 +55,9 @@ def running(
     code: str | Mapping[str, str],
     handler: str = "app.handler",
     command: tuple[str, ...] = (sys.executable, *OURS),
-    **environ: str,
+    environ: Mapping[str, str] | None = None,
 ) -> Iterator[PythonFunction]:
-    """Starts `command` for a function made of `code` (app.py, or several files) in `folder`/task."""
+    """Starts `command` for a function of `code` (app.py, or several files) in `folder`/task."""
     task = folder / "task"
     for name, text in ({"app.py": code} if isinstance(code, str) else code).items():
         file = task / name
@@ -77,7 +78,7 @@ def running(
             "PATH": os.environ["PATH"],
             "LANG": "en_US.UTF-8",
             "TZ": ":UTC",
-            **environ,
+            **(environ or {}),
         }
         with Bootstrap(command, variables, folder) as process:
             yield PythonFunction(api, process)

@@ -29,7 +29,7 @@ def test_every_python_version_serves_logs_and_reports_errors(version: str, tmp_p
             return {"n": Decimal("1.10"), "p": Point(1, 2), "é": event}
     """
     environ = {"AWS_EXECUTION_ENV": f"AWS_Lambda_python{version}"}
-    with running(tmp_path, code, command=(VERSIONS[version], *OURS), **environ) as function:
+    with running(tmp_path, code, command=(VERSIONS[version], *OURS), environ=environ) as function:
         answer = function.invoke("ok")
         escaped = int(version[2:]) < 12
         key = "\\u00e9" if escaped else "é"
@@ -87,7 +87,7 @@ def test_the_context_is_complete(tmp_path: Path) -> None:
             *("i", "p", [{"a": 1}, {"b": "2"}, "x"], "blue", "Root=1"),
             *({"traceparent": "00-1"}, True),
         ]
-        nothing = [*same, None, None, None, None, None, {}, True]
+        nothing: list[object] = [*same, None, None, None, None, None, {}, True]
         assert function.result({}, {"Lambda-Runtime-Trace-Id": ""}) == nothing
         assert "noted\n\x1eFENCE" in function.process.output
 
@@ -216,7 +216,7 @@ def test_json_logs_carry_the_request_and_the_level_filters(tmp_path: Path) -> No
             raise KeyError("k")
     """
     environ = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "INFO"}
-    with running(tmp_path, code, **environ) as function:
+    with running(tmp_path, code, environ=environ) as function:
         lines = [json.loads(line) for line in function.output().splitlines()]
         request_id = function.api.answers[0].request_id
     assert all(re.fullmatch(TIME + "Z", line.pop("timestamp")) for line in lines)
@@ -356,19 +356,17 @@ def test_modules_that_awss_runtime_has_loaded_already_cannot_be_shadowed(tmp_pat
 
 
 def test_the_path_is_awss(tmp_path: Path) -> None:
-    code = "import sys, os\ndef handler(event, context):\n" + (
-        "    return [sys.path[:5], os.environ['PYTHONPATH']]\n"
-    )
+    code = """
+        import sys, os
+        def handler(event, context):
+            return [sys.path[:4], os.environ["PYTHONPATH"]]
+    """
     task, runtime = str(tmp_path / "task"), str(RUNTIME_DIR)
     site = f"/opt/python/lib/python3.{sys.version_info.minor}/site-packages"
     with running(tmp_path, code) as function:
-        path, variable = function.result()  # type: ignore[misc]
-        assert path[:4] == [task, site, "/opt/python", runtime]
-        assert variable == runtime
-    with running(tmp_path, code, PYTHONPATH="/mine:/other") as function:
-        path, variable = function.result()  # type: ignore[misc]
-        assert path[:4] == [task, runtime, "/mine", "/other"]
-        assert variable == "/mine:/other"
+        assert function.result() == [[task, site, "/opt/python", runtime], runtime]
+    with running(tmp_path, code, environ={"PYTHONPATH": "/mine:/other"}) as function:
+        assert function.result() == [[task, runtime, "/mine", "/other"], "/mine:/other"]
 
 
 def test_logging_and_json_are_not_loaded_for_a_function_that_needs_neither(tmp_path: Path) -> None:
@@ -389,6 +387,6 @@ def test_the_launcher_starts_it_and_runs_a_wrapper(tmp_path: Path) -> None:
     with running(tmp_path, ECHO, command=(launcher,)) as function:
         assert function.result(1) == 1
     environ = {"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}
-    with running(tmp_path, ECHO, command=(launcher,), **environ) as function:
+    with running(tmp_path, ECHO, command=(launcher,), environ=environ) as function:
         assert function.result(1) == 1
         assert function.process.output.startswith("wrapped\n")
