@@ -13,15 +13,15 @@ from uuid import uuid4
 from lambda_home.bundled import bundled
 from lambda_home.config import Settings
 from lambda_home.packager.base_image import BaseImages
-from lambda_home.packager.folder import FolderPreparer
 from lambda_home.packager.image import ImagePreparer
+from lambda_home.packager.runnable import RunnablePreparer
 from lambda_home.packager.store import CodeStore
 from lambda_home.preparation import share
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.sandboxes.base import CodePreparer, Sandbox, SandboxError
 from lambda_home.sandboxes.docker import DockerSandbox
 from lambda_home.sandboxes.docker_daemon import connect, probe
-from lambda_home.sandboxes.interpreters import Search, find
+from lambda_home.sandboxes.interpreters import Search
 from lambda_home.sandboxes.process import Place, ProcessSandbox
 from lambda_home.sandboxes.process import probe as probe_process
 
@@ -111,26 +111,12 @@ async def _process(ground: Ground, reason: str) -> Chosen:
     found, how = await asyncio.to_thread(probe_process, search)
     if not found:
         raise SandboxError(f"{reason}; and as processes: {how}")
-    preparer = RunnablePreparer(ground.store, ground.data_dir / "unpacked", search)
-    place = Place(bundled("runtimes"), libraries / "python", search)
+    runtimes = bundled("runtimes")
+    preparer = RunnablePreparer(ground.store, ground.data_dir / "unpacked", search, runtimes)
+    place = Place(runtimes, libraries / "python", search)
     sandbox = ProcessSandbox(place, ground.runtime_port, ground.endpoints)
 
     async def nothing() -> None:
         return
 
     return Chosen(sandbox, preparer, f"{how} ({reason})", lambda: None, nothing, nothing)
-
-
-class RunnablePreparer(FolderPreparer):
-    """Unpacked folders for interpreters of this machine; knows which stand in for others."""
-
-    def __init__(self, store: CodeStore, root: Path, search: Search) -> None:
-        def check(runtime: str) -> None:
-            find(runtime, search)
-
-        super().__init__(store, root, check)
-        self._search = search
-
-    def warning_for(self, runtime: str) -> str | None:
-        """What the function's log should say if another version of the interpreter runs it."""
-        return find(runtime, self._search).note or None

@@ -23,6 +23,7 @@ from lambda_home.sandboxes.base import CodePreparer, SandboxError
 _PARALLEL = 4
 _TIDY_AFTER_S = 10.0
 _STORE_GRACE_S = 600.0
+_RECENT_S = 30.0
 
 _log = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class Deployer:
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._workers: list[asyncio.Task[None]] = []
         self._slots = asyncio.Semaphore(_PARALLEL)
+        self._prepared_at: dict[str, float] = {}
 
     async def open(self, in_use: InUse) -> None:
         """Start working; what a dead server left pending comes first."""
@@ -89,9 +91,17 @@ class Deployer:
             await changed.wait()
 
     async def tidy(self) -> None:
-        """Remove prepared code and ZIPs that no function uses any more."""
+        """Remove prepared code and ZIPs that no function uses any more.
+
+        What was prepared in the last half minute stays: its function may have been made after the
+        registry was read. It is looked at again later.
+        """
         stored = await asyncio.to_thread(self._registry.code_keys)
-        keys = frozenset(stored | self._in_use())
+        since = asyncio.get_running_loop().time() - _RECENT_S
+        self._prepared_at = {k: at for k, at in self._prepared_at.items() if at >= since}
+        if self._prepared_at.keys() - stored:
+            self._tidy_due.set()
+        keys = frozenset({*stored, *self._in_use(), *self._prepared_at})
         await self._preparer.discard_except(keys)
         await asyncio.to_thread(self._store.delete_except, keys, _STORE_GRACE_S)
 
@@ -116,6 +126,7 @@ class Deployer:
     async def _prepare(self, version: FunctionVersion) -> None:
         try:
             async with self._slots:
+                self._prepared_at[version.code.key] = asyncio.get_running_loop().time()
                 await self._preparer.prepare(version.code.key, version.runtime)
             status = READY
         except SandboxError as error:

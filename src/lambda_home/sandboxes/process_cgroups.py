@@ -118,8 +118,8 @@ class Group:
         if folder is None or (self.version == 2 and _write(folder / "cgroup.kill", "1")):  # noqa: PLR2004
             return
         process_table.send(self.processes(), signal.SIGKILL)
-        if self.can_freeze and folder.exists():
-            self.freeze(frozen=False)
+        if self.can_freeze:
+            _write(self.folders["freezer"] / "freezer.state", "THAWED")
 
     def peak_bytes(self) -> int:
         """The most memory used so far; 0 if unknown."""
@@ -143,14 +143,15 @@ class Group:
 
     def remove(self) -> bool:
         """Remove the groups; False while a process is still inside."""
+        gone = True
         for folder in dict.fromkeys(self.folders.values()):
             try:
                 folder.rmdir()
             except FileNotFoundError:
                 continue
             except OSError:
-                return False
-        return True
+                gone = False
+        return gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,15 @@ def pipe() -> Iterator[Pipe]:
 async def child_pid(info: Pipe) -> int | None:
     """The process that bwrap made inside, from its info descriptor; None if bwrap failed."""
     info.close_writing()
-    told = await asyncio.to_thread(os.read, info.reading, _INFO)
+    told = await asyncio.to_thread(_read_all, info.reading)
     with suppress(ValueError, KeyError):
         return int(json.loads(told)["child-pid"])
     return None
+
+
+def _read_all(descriptor: int) -> bytes:
+    """Read to the end: bwrap writes in pieces, and dies if nobody reads the last."""
+    told = b""
+    while piece := os.read(descriptor, _INFO):
+        told += piece
+    return told

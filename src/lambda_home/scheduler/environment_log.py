@@ -165,8 +165,9 @@ class EnvironmentLog:
     def _line(self, line: bytes) -> None:
         if self._current is not None:
             self._current.add(line)
-        elif len(self._init_output) < 4 * LOG_TAIL_LIMIT:
+        else:
             self._init_output += line + b"\n"
+            del self._init_output[: -4 * LOG_TAIL_LIMIT]
         self._emit(line.decode("utf-8", "replace"))
 
     @staticmethod
