@@ -90,6 +90,10 @@ class Deployer:
                 return version
             await changed.wait()
 
+    def forget_recent(self) -> None:
+        """Let the next `tidy` look at everything, also at what was just prepared."""
+        self._prepared_at.clear()
+
     async def tidy(self) -> None:
         """Remove prepared code and ZIPs that no function uses any more.
 

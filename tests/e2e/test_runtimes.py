@@ -1,0 +1,90 @@
+"""Every promised runtime runs: on its version, or with a warning that says on which."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from functions_under_test import NODE, create, invoke
+from live import zip_of
+
+if TYPE_CHECKING:
+    from live import LiveServer
+    from mypy_boto3_lambda import LambdaClient
+
+RUNTIMES = [
+    *(f"python3.{minor}" for minor in range(9, 15)),
+    *(f"nodejs{major}.x" for major in (18, 20, 22, 24)),
+]
+PYTHON_SOURCE = """
+import sys
+def handler(event, context):
+    return "python%d.%d" % sys.version_info[:2]
+"""
+NODE_SOURCE = "exports.handler = async () => `nodejs${process.versions.node.split('.')[0]}.x`;"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_runtime_runs_on_its_version_or_says_on_which(
+    server: LiveServer, aws: LambdaClient, runtime: str
+) -> None:
+    source = PYTHON_SOURCE if runtime.startswith("python") else NODE_SOURCE
+    name = create(aws, source, Runtime=runtime, Timeout=20)
+    answer = invoke(aws, name, {}, LogType="Tail")
+    assert answer.error is None, answer.payload
+    assert re.fullmatch(r"python3\.\d+|nodejs\d+\.x", answer.payload)
+    log = server.data_dir / "logs/000000000000/us-east-1/aws/lambda" / f"{name}.log"
+    invoke(aws, name, {}, LogType="Tail")
+    if answer.payload != runtime:
+        warned: Any = [line for line in _lines(log) if "[WARNING] lambda_home:" in line]
+        assert warned
+        assert runtime in warned[0]
+
+
+def _lines(log: Any) -> list[str]:
+    """The log's lines, once the writer has written the first batch."""
+
+    deadline = time.monotonic() + 10
+    while not log.exists():
+        assert time.monotonic() < deadline, "no log was written"
+        time.sleep(0.02)
+    return list(log.read_text().splitlines())
+
+
+def test_python_functions_can_import_boto3_as_on_aws(aws: LambdaClient) -> None:
+    source = """
+import boto3
+def handler(event, context):
+    client = boto3.client("lambda")
+    return [boto3.__file__, client.meta.region_name]
+"""
+    name = create(aws, source, Timeout=30, MemorySize=512)
+    where, region = invoke(aws, name, {}).payload
+    assert where.startswith("/var/runtime/")
+    assert region == "us-east-1"
+
+
+def test_a_package_brings_its_own_modules_of_any_name(aws: LambdaClient) -> None:
+
+    files = {
+        "app/main.py": "import bootstrap, client\nfrom app import client as c\n"
+        "def handler(event, context):\n    return [bootstrap.MINE, client.MINE, c.MINE]\n",
+        "app/__init__.py": "",
+        "app/client.py": "MINE = 3\n",
+        "bootstrap.py": "MINE = 1\n",
+        "client.py": "MINE = 2\n",
+    }
+    name = create(aws, "")
+    aws.update_function_code(FunctionName=name, ZipFile=zip_of(files))
+    aws.update_function_configuration(FunctionName=name, Handler="app/main.handler")
+    assert invoke(aws, name, {}).payload == [1, 2, 3]
+
+
+def test_an_esm_function_with_top_level_await_runs(aws: LambdaClient) -> None:
+
+    source = "const n = await Promise.resolve(7);\nexport const handler = async () => n;\n"
+    name = create(aws, "exports.handler = async () => 0", Runtime=NODE)
+    aws.update_function_code(FunctionName=name, ZipFile=zip_of({"index.mjs": source}))
+    assert invoke(aws, name, {}).payload == 7

@@ -1,0 +1,183 @@
+"""The deployer settles what the registry wants, once, also after a restart, and tidies up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from lambda_home.arns import FunctionRef, Scope
+from lambda_home.functions import State, UpdateStatus
+from lambda_home.packager.deployer import Deployer
+from lambda_home.packager.store import CodeStore
+from lambda_home.registry.changes import Change, NewFunction
+from lambda_home.registry.database import Database
+from lambda_home.registry.functions import FunctionRegistry
+from lambda_home.sandboxes.base import SandboxError
+
+SCOPE = Scope("000000000000", "us-east-1")
+VALUES: NewFunction = {"runtime": "python3.11", "handler": "a.b", "role": "arn:aws:iam::0:role/r"}
+
+
+class RecordingPreparer:
+    """Prepares nothing, remembers everything; refuses the runtimes it is told to."""
+
+    def __init__(self) -> None:
+        self.prepared: list[tuple[str, str]] = []
+        self.kept: list[frozenset[str]] = []
+        self.refused: dict[str, Exception] = {}
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def prepare(self, code_key: str, runtime: str) -> str:
+        self.prepared.append((code_key, runtime))
+        await self.gate.wait()
+        if runtime in self.refused:
+            raise self.refused[runtime]
+        return f"prepared/{code_key}"
+
+    def warning_for(self, runtime: str) -> str | None:
+        return None if runtime else ""
+
+    async def discard_except(self, code_keys: frozenset[str]) -> None:
+        self.kept.append(code_keys)
+
+
+class Nobody:
+    """No environment runs any code."""
+
+    def code_keys(self) -> frozenset[str]:
+        return frozenset()
+
+
+class World:
+    """A registry on disk, a store and a deployer that hears of changes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database.open(folder / "lhome.db")
+        self.store = CodeStore(folder / "code")
+        self.preparer = RecordingPreparer()
+        loop = asyncio.get_running_loop()
+
+        def changed(_: Change) -> None:
+            loop.call_soon_threadsafe(self.deployer.changed)
+
+        self.registry = FunctionRegistry(self.database, changed)
+        self.deployer = Deployer(self.registry, self.preparer, self.store)
+
+    def create(self, name: str, runtime: str = "python3.11") -> FunctionRef:
+        ref = FunctionRef(SCOPE, name)
+        code = self.store.put(f"code of {name}".encode())
+        self.registry.create(ref, code, {**VALUES, "runtime": runtime})
+        return ref
+
+
+def play(folder: Path, scene: Callable[[World], Awaitable[None]]) -> None:
+    async def main() -> None:
+        world = World(folder)
+        try:
+            async with asyncio.timeout(10):
+                await scene(world)
+        finally:
+            await world.deployer.close()
+            world.database.close()
+
+    asyncio.run(main())
+
+
+def test_a_created_function_becomes_active(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        await world.deployer.open(Nobody())
+        ref = world.create("f")
+        settled = await world.deployer.when_settled(ref)
+        assert settled.status.state is State.ACTIVE
+        assert settled.status.update is UpdateStatus.SUCCESSFUL
+        assert world.preparer.prepared == [(settled.code.key, "python3.11")]
+
+    play(tmp_path, scene)
+
+
+@pytest.mark.parametrize("error", [SandboxError("install Ruby"), OSError("install Ruby")])
+def test_code_that_cannot_be_prepared_fails_the_function_with_the_reason(
+    tmp_path: Path, error: Exception
+) -> None:
+    async def scene(world: World) -> None:
+        world.preparer.refused["ruby3.4"] = error
+        await world.deployer.open(Nobody())
+        settled = await world.deployer.when_settled(world.create("f", "ruby3.4"))
+        assert settled.status.state is State.FAILED
+        assert "install Ruby" in (settled.status.reason or "")
+        good = await world.deployer.when_settled(world.create("g"))
+        assert good.status.state is State.ACTIVE, "one failure must not end the worker"
+
+    play(tmp_path, scene)
+
+
+def test_a_failed_update_leaves_the_function_active_and_says_why(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        await world.deployer.open(Nobody())
+        ref = world.create("f")
+        await world.deployer.when_settled(ref)
+        world.preparer.refused["ruby3.4"] = SandboxError("install Ruby")
+        world.registry.update_configuration(ref, {"runtime": "ruby3.4"})
+        settled = await world.deployer.when_settled(ref)
+        assert settled.status.state is State.ACTIVE
+        assert settled.status.update is UpdateStatus.FAILED
+        assert settled.status.update_reason == "install Ruby"
+
+    play(tmp_path, scene)
+
+
+def test_what_a_dead_server_left_pending_is_prepared_at_the_next_start(tmp_path: Path) -> None:
+    async def interrupted(world: World) -> None:
+        world.create("f")  # the deployer was never opened: killed before it could work
+
+    async def restarted(world: World) -> None:
+        ref = FunctionRef(SCOPE, "f")
+        assert world.registry.get(ref).status.state is State.PENDING
+        await world.deployer.open(Nobody())
+        assert (await world.deployer.when_settled(ref)).status.state is State.ACTIVE
+
+    play(tmp_path, interrupted)
+    play(tmp_path, restarted)
+
+
+def test_an_update_during_preparation_wins(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        await world.deployer.open(Nobody())
+        world.preparer.gate.clear()
+        ref = world.create("f")
+        while not world.preparer.prepared:
+            await asyncio.sleep(0)
+        newer = world.store.put(b"newer code")
+        world.registry.update_code(ref, newer)
+        while len(world.preparer.prepared) < 2:
+            await asyncio.sleep(0)
+        world.preparer.gate.set()
+        settled = await world.deployer.when_settled(ref)
+        assert settled.code == newer
+        assert settled.status.state is State.ACTIVE
+
+    play(tmp_path, scene)
+
+
+def test_tidying_keeps_what_is_wanted_running_or_just_prepared(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        class Running:
+            def code_keys(self) -> frozenset[str]:
+                return frozenset({"f" * 64})
+
+        await world.deployer.open(Running())
+        kept = await world.deployer.when_settled(world.create("kept"))
+        doomed = world.create("doomed")
+        gone = await world.deployer.when_settled(doomed)
+        world.registry.delete(doomed)
+        await world.deployer.tidy()
+        assert world.preparer.kept[-1] == {kept.code.key, gone.code.key, "f" * 64}
+        world.deployer.forget_recent()
+        await world.deployer.tidy()
+        assert world.preparer.kept[-1] == {kept.code.key, "f" * 64}
+
+    play(tmp_path, scene)
