@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -21,6 +20,7 @@ from lambda_home.arns import Scope
 from lambda_home.clock import SystemClock
 from lambda_home.config import Settings
 from lambda_home.errors import ConfigurationError, LambdaHomeError
+from lambda_home.health import Check, Health, knock
 from lambda_home.invoker.admission import Admission
 from lambda_home.invoker.async_queue import AsyncQueue
 from lambda_home.invoker.invoker import Invoker
@@ -128,7 +128,12 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
     await engine.events.open()
     stack.push_async_callback(engine.events.close)
 
-    health = _Health(engine.registry, chosen, runtime_port)
+    checks: dict[str, Check] = {
+        "registry": lambda: asyncio.to_thread(engine.registry.unsettled),
+        "sandbox": chosen.check,
+        "runtime_api": lambda: knock(runtime_port),
+    }
+    health = Health(checks, chosen.sandbox.name)
     user = Listener(_user_api(settings, engine, health), [user_socket], _USER_KEEP_ALIVE_S)
     await user.start()
     stack.push_async_callback(user.stop)
@@ -177,7 +182,7 @@ def _engine(
     return _Engine(registry, store, deployer, scheduler, invoker, events, changes)
 
 
-def _user_api(settings: Settings, engine: _Engine, health: _Health) -> UserApi:
+def _user_api(settings: Settings, engine: _Engine, health: Health) -> UserApi:
     concurrency = settings.limits.max_global_concurrency
     links = CodeLinks(SystemClock())
     backend = Backend(engine.registry, engine.store, engine.deployer, links, concurrency)
@@ -216,45 +221,6 @@ class _Changes:
             task = self._loop.create_task(self._invoker.changed(change))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-
-
-class _Health:
-    """Tells the truth about the registry, the sandbox and the runtime API."""
-
-    def __init__(self, registry: FunctionRegistry, chosen: Chosen, runtime_port: int) -> None:
-        self._registry = registry
-        self._chosen = chosen
-        self._runtime_port = runtime_port
-
-    async def report(self) -> dict[str, Any]:
-        """`status` is "ok" only if every part is."""
-        parts = {
-            "registry": await _told(asyncio.to_thread(self._registry.unsettled)),
-            "sandbox": await _told(self._chosen.check()),
-            "runtime_api": await _told(_knock(self._runtime_port)),
-        }
-        well = all(part == "ok" for part in parts.values())
-        return {
-            "status": "ok" if well else "failing",
-            **parts,
-            "sandbox_kind": self._chosen.sandbox.name,
-        }
-
-
-async def _told(check: Any) -> str:
-    try:
-        await asyncio.wait_for(check, timeout=2)
-    except TimeoutError:
-        return "no answer within 2 s"
-    except Exception as error:
-        return str(error) or type(error).__name__
-    return "ok"
-
-
-async def _knock(port: int) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.close()
-    await writer.wait_closed()
 
 
 def _gateway_socket(
