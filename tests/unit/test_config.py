@@ -91,7 +91,7 @@ def test_database_lies_in_the_data_folder_unless_told_otherwise(tmp_path: Path) 
 def test_settings_cannot_be_changed_afterwards() -> None:
     settings = load()
     with pytest.raises(ValueError, match="frozen"):
-        settings.server.bind = "0.0.0.0"  # type: ignore[misc]
+        settings.server.bind = "0.0.0.0"
 
 
 UNKNOWN = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 from lambda_home.errors import InvalidRequestContentException, RequestTooLargeException
 from lambda_home.invocations import ASYNC_PAYLOAD_LIMIT, SYNC_PAYLOAD_LIMIT, InvocationType
@@ -38,10 +39,7 @@ def check_json(payload: bytes) -> None:
     try:
         text = payload.decode("utf-8")
     except UnicodeDecodeError as error:
-        bad = payload[error.start]
-        column = len(payload[: error.start].rpartition(b"\n")[2])
-        line = payload.count(b"\n", 0, error.start) + 1
-        raise _invalid(f"Invalid UTF-8 start byte 0x{bad:x}", line, column + 1) from error
+        raise _not_utf8(payload, error) from error
     try:
         json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
@@ -53,7 +51,44 @@ def check_json(payload: bytes) -> None:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"Unrecognized token '{name}': was expecting {_EXPECTED[9:]}")
+    raise ValueError(
+        f"Non-standard token '{name}': enable `JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS` to allow"
+    )
+
+
+def _not_utf8(payload: bytes, error: UnicodeDecodeError) -> InvalidRequestContentException:
+    """Jackson takes a bad byte where a value begins for a character, elsewhere for a bad byte.
+
+    In the second case it has read the byte already, so that its column is one more.
+    """
+    before = payload[: error.start].decode("utf-8")
+    line = before.count("\n") + 1
+    column = len(before.rpartition("\n")[2].encode()) + 1
+    bad = payload[error.start]
+    if _value_begins_after(before):
+        return _invalid(f"Unexpected character ({_shown(chr(bad))}): {_EXPECTED}", line, column)
+    if error.reason == "invalid continuation byte":
+        middle = payload[error.start + 1 : error.start + 2]
+        reason = f"Invalid UTF-8 middle byte 0x{middle.hex().lstrip('0') or '0'}"
+    else:
+        reason = f"Invalid UTF-8 start byte 0x{bad:x}"
+    return _invalid(reason, line, column + 1)
+
+
+def _value_begins_after(before: str) -> bool:
+    try:
+        json.loads(before)
+    except json.JSONDecodeError as error:
+        if error.msg.startswith(("Unterminated string", "Invalid")):
+            return False
+    return not before.strip() or before.rstrip()[-1] in "[:,"
+
+
+def _shown(character: str) -> str:
+    code = ord(character)
+    if unicodedata.category(character) == "Cc":
+        return f"(CTRL-CHAR, code {code})"
+    return f"'{character}' (code {code})"
 
 
 def _reason(text: str, position: int) -> str:
@@ -69,9 +104,7 @@ def _reason(text: str, position: int) -> str:
             f"Unrecognized token '{token}': was expecting (JSON String, Number, Array, Object or"
             " token 'null', 'true' or 'false')"
         )
-    code = ord(character)
-    shown = f"'{character}' (code {code})" if code >= ord(" ") else f"(CTRL-CHAR, code {code})"
-    return f"Unexpected character ({shown}): {_EXPECTED}"
+    return f"Unexpected character ({_shown(character)}): {_EXPECTED}"
 
 
 def _invalid(reason: str, line: int, column: int) -> InvalidRequestContentException:

@@ -87,17 +87,20 @@ class RuntimeApi(FastAPI):
         if path == _NEXT and method == "GET":
             await self._next(environment, headers, receive, send)
         elif path == _INIT_ERROR and method == "POST":
-            body = await read_body(receive, RESPONSE_LIMIT)
-            self._scheduler.init_failed(environment, _read_answer(headers, body, error=True))
-            await answer(send, 202, _ACCEPTED, [_JSON])
+            given, whole = await _read_error(headers, receive)
+            self._scheduler.init_failed(environment, given)
+            await (answer(send, 202, _ACCEPTED, [_JSON]) if whole else _refuse_size(send))
         elif path.startswith(_INVOCATION) and method == "POST":
             request_id, _, kind = path[len(_INVOCATION) :].partition("/")
             if kind == "response":
                 await self._response(environment, request_id, headers, receive, send)
             elif kind == "error":
-                body = await read_body(receive, RESPONSE_LIMIT)
-                given = _read_answer(headers, body, error=True)
-                await self._accept(environment, request_id, given, send)
+                given, whole = await _read_error(headers, receive)
+                if whole:
+                    await self._accept(environment, request_id, given, send)
+                else:
+                    self._scheduler.answer(environment, request_id, given)
+                    await _refuse_size(send)
             else:
                 await _refuse(send, 404, "Runtime.NotFound", f"No such resource: {path}")
         else:
@@ -150,8 +153,7 @@ class RuntimeApi(FastAPI):
             given = _read_answer(headers, outcomes.too_large_payload(), error=True)
             given.error_type = "Function.ResponseSizeTooLarge"
             self._scheduler.answer(environment, request_id, given)
-            message = f"Exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes)."
-            await _refuse(send, 413, "RequestEntityTooLarge", message)
+            await _refuse_size(send)
             return
         await self._accept(environment, request_id, _read_answer(headers, body, error=False), send)
 
@@ -168,6 +170,16 @@ class RuntimeApi(FastAPI):
         return {"status": "ok"}
 
 
+async def _read_error(headers: dict[bytes, bytes], receive: Receive) -> tuple[RuntimeAnswer, bool]:
+    """An error report, and whether it is whole: over the limit it says only that it was."""
+    try:
+        body = await read_body(receive, RESPONSE_LIMIT)
+    except BodyTooLarge as refused:
+        await discard_rest(refused, receive, _MOST_DISCARDED)
+        return _read_answer(headers, outcomes.too_large_payload(), error=True), False
+    return _read_answer(headers, body, error=True), True
+
+
 def _read_answer(headers: dict[bytes, bytes], body: bytes, *, error: bool) -> RuntimeAnswer:
     fence = headers.get(b"lambda-home-fence")
     peak = headers.get(b"lambda-home-peak-kib", b"")
@@ -180,6 +192,11 @@ def _read_answer(headers: dict[bytes, bytes], body: bytes, *, error: bool) -> Ru
         None if fence is None else fence == b"1",
         -(-int(peak) // 1024) if peak.isdigit() else 0,
     )
+
+
+async def _refuse_size(send: Send) -> None:
+    message = f"Exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes)."
+    await _refuse(send, 413, "RequestEntityTooLarge", message)
 
 
 async def _refuse(send: Send, status: int, error_type: str, message: str) -> None:

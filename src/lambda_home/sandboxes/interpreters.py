@@ -196,7 +196,10 @@ def _ask_python(path: Path) -> Interpreter | None:
     answer = _output_of([str(path), "-I", "-S", "-c", _TELL_PYTHON])
     if answer is None:
         return None
-    version, prefix, exec_prefix = json.loads(answer)
+    try:
+        version, prefix, exec_prefix = json.loads(answer)
+    except (TypeError, ValueError):
+        return None  # something else of that name
     if version[0] != 3 or prefix != exec_prefix:  # noqa: PLR2004  (Python 3)
         return None
     executable = Path(prefix, "bin", f"python3.{version[1]}")

@@ -14,9 +14,8 @@ import shutil
 import signal
 import stat
 import subprocess
-import tempfile
 from contextlib import ExitStack, suppress
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -34,18 +33,26 @@ from lambda_home.sandboxes.process_command import (
     group_file,
     hosts_file,
     isolation,
+    joining,
     passwd_file,
+    trial,
 )
-from lambda_home.sandboxes.process_spawn import child_pid, pipe, readable, spawn
+from lambda_home.sandboxes.process_owners import (
+    MARK,
+    Uids,
+    owner,
+    private_folder,
+    reap,
+    remove_group,
+)
+from lambda_home.sandboxes.process_spawn import readable, spawn
 
-_UIDS = range(60_000, 64_000)
 _INNER_UID = 1000
 _CHUNK = 256 * 1024
 _SIGNAL_BASE = 128
 _LAST_SIGNAL = 64
 _DRAIN_S = 2.0
 _WATCH_S = 0.25
-_MB = 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -71,15 +78,18 @@ class Place:
 
 @dataclass(slots=True, eq=False)
 class _Environment:
-    """One running environment; `watcher` ends when it is gone."""
+    """One environment: what was made for it so far, in this order, and how it goes on.
+
+    `watcher` ends when it is gone.
+    """
 
     id: str
-    process: asyncio.subprocess.Process
-    output: int
-    uid: int | None
-    group: Group | None
     memory_mb: int
+    group: Group | None = None
+    uid: int | None = None
     folder: Path | None = None
+    process: asyncio.subprocess.Process | None = None
+    output: int = -1
     watcher: asyncio.Task[None] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     peak_kib: int = 0
@@ -97,6 +107,7 @@ class ProcessSandbox:
         self._endpoints = endpoints
         self._as_root = os.geteuid() == 0
         self._tools = find_tools()
+        self._uids = Uids() if self._as_root else None
         self._cgroups = Cgroups(0, {}, "not open")
         self._environments: dict[str, _Environment] = {}
         self._observer: SandboxObserver | None = None
@@ -111,7 +122,7 @@ class ProcessSandbox:
         """Find control groups; reap those of dead servers."""
         self._observer = observer
         self._cgroups = discover()
-        _reap(self._cgroups)
+        await reap(self._cgroups)
         if not self._cgroups.bases:
             _log.info("memory limits are watched, not held by the kernel", why=self._cgroups.reason)
         if "memory" not in self._cgroups.bases:
@@ -119,16 +130,16 @@ class ProcessSandbox:
 
     async def start(self, spec: SandboxSpec) -> None:
         """Start one process tree."""
-        interpreter = find(spec.runtime, self._place.search)
-        group = self._group(spec)
+        interpreter = await asyncio.to_thread(find, spec.runtime, self._place.search)
+        environment = _Environment(spec.id, spec.memory_mb)
         try:
+            os.listdir(spec.code)  # noqa: PTH208  (not there: fail here, not inside)
+            environment.group = self._group(spec)
+            environment.uid = self._uids.take() if self._uids else None
             start = self._start_wrapped if self.wrapped else self._start_plain
-            environment = await start(spec, interpreter, group)
+            await start(spec, interpreter, environment)
         except BaseException as error:
-            if group is not None:
-                group.kill()
-                group.remove()
-            await self._endpoints.close(spec.id)
+            await self._tidy(environment)
             if isinstance(error, OSError):
                 raise SandboxError(f"The process could not be started: {error}") from error
             raise
@@ -156,19 +167,19 @@ class ProcessSandbox:
         if environment.group is not None and environment.group.can_freeze:
             try:
                 environment.group.freeze(frozen=frozen)
+            except FileNotFoundError:
+                return  # it has just ended
             except OSError as error:
                 raise SandboxError(f"The process could not be paused: {error}") from error
         else:
             number = signal.SIGSTOP if frozen else signal.SIGCONT
-            process_table.send(self._inner(environment), number)
+            process_table.send(self._tree(environment), number)
 
     def peak_memory_mb(self, environment_id: str) -> int:
         """From the control group, else the most that was seen resident."""
         environment = self._environments.get(environment_id)
         if environment is None:
             return 0
-        if environment.group is not None and environment.group.limits_memory:
-            return -(-environment.group.peak_bytes() // _MB)
         self._look(environment)
         return -(-environment.peak_kib // 1024)
 
@@ -188,29 +199,22 @@ class ProcessSandbox:
         if not self._cgroups.bases:
             return None
         try:
-            group = self._cgroups.create(f"{_owner()}-{spec.id}")
+            group = self._cgroups.create(f"{owner()}-{spec.id}")
             group.limit(spec.memory_mb, PROCESSES)
         except OSError as error:
             raise SandboxError(f"The memory limit could not be set: {error}") from error
         return group
 
-    def _uid(self) -> int:
-        used = {environment.uid for environment in self._environments.values()}
-        for uid in _UIDS:
-            if uid not in used and not process_table.owned_by(uid):
-                return uid
-        raise SandboxError("All user ids for environments are in use.")
-
     async def _start_wrapped(
-        self, spec: SandboxSpec, interpreter: Interpreter, group: Group | None
-    ) -> _Environment:
-        uid = self._uid() if self._as_root else _INNER_UID
+        self, spec: SandboxSpec, interpreter: Interpreter, environment: _Environment
+    ) -> None:
+        uid = _INNER_UID if environment.uid is None else environment.uid
         runtime_files = self._runtime_files(interpreter.family)
         command, variables = chain(
             self._tools,
             {**spec.environment, "AWS_LAMBDA_RUNTIME_API": f"{spec.host}:{self._port}"},
             ["/bin/sh", "/var/runtime/bootstrap"],
-            uid=uid if self._as_root else None,
+            uid=environment.uid,
             limit_processes=True,
         )
         with ExitStack() as stack:
@@ -220,57 +224,66 @@ class ProcessSandbox:
                 stack.enter_context(readable(group_file(uid))),
             )
             options = isolation(spec, interpreter, runtime_files, uid, files, as_root=self._as_root)
+            # The mark is bwrap's own: by it what outlives a kill in its first moments is found.
+            options += ["--unsetenv", MARK]
             for name, value in variables.items():
                 options += ["--setenv", name, value]
-            info, block = stack.enter_context(pipe()), stack.enter_context(pipe())
-            options += ["--info-fd", str(info.writing), "--block-fd", str(block.reading)]
             arguments = stack.enter_context(readable("\0".join(options) + "\0"))
-            shared = (arguments, info.writing, block.reading, *astuple(files))
             words = [str(self._tools.bwrap), "--args", str(arguments), "--", *command]
-            process, output = await spawn(words, {}, shared, None)
-            inner = await child_pid(info)
-            if inner is not None and group is not None:
-                _enter(group, inner)
-            os.write(block.writing, b"x")
-        return _Environment(
-            spec.id, process, output, uid if self._as_root else None, group, spec.memory_mb
-        )
+            environment.process, environment.output = await spawn(
+                joining(self._entrances(environment), words),
+                {MARK: _mark(environment)},
+                (arguments, *astuple(files)),
+                None,
+            )
 
     async def _start_plain(
-        self, spec: SandboxSpec, interpreter: Interpreter, group: Group | None
-    ) -> _Environment:
-        if self._as_root and not _reachable(Path(spec.code)):
-            raise SandboxError(
-                f"{spec.code} cannot be read by an unprivileged user, and functions never run as"
-                " root: install bubblewrap, or start the server as an ordinary user."
-            )
-        uid = self._uid() if self._as_root else None
-        folder = Path(tempfile.mkdtemp(prefix="lambda-home-tmp-"))
-        if uid is not None:
-            os.chown(folder, uid, uid)
-        family = interpreter.family
-        runtime_dir = self._place.runtimes / family
+        self, spec: SandboxSpec, interpreter: Interpreter, environment: _Environment
+    ) -> None:
+        runtime_dir = self._place.runtimes / interpreter.family
+        if self._as_root:
+            self._refuse_root(Path(spec.code), interpreter.path, runtime_dir)
+        environment.folder = private_folder(environment.uid)
         command, variables = chain(
             self._tools,
             {
-                "TMPDIR": str(folder),
-                **({"PYTHONPATH": str(self._place.libraries)} if family == "python" else {}),
+                "TMPDIR": str(environment.folder),
+                **(
+                    {"PYTHONPATH": str(self._place.libraries)}
+                    if interpreter.family == "python"
+                    else {}
+                ),
                 **spec.environment,
-                "PATH": f"{interpreter.path.parent}:{spec.environment.get('PATH', '')}",
+                "PATH": f"{_shown_first(interpreter, environment.folder)}:"
+                f"{spec.environment.get('PATH', '')}",
                 "LAMBDA_TASK_ROOT": spec.code,
                 "LAMBDA_RUNTIME_DIR": str(runtime_dir),
                 "AWS_LAMBDA_RUNTIME_API": await self._endpoints.open(spec.id),
-                _MARK: spec.id,
+                MARK: _mark(environment),
             },
             ["/bin/sh", str(runtime_dir / "bootstrap")],
-            uid=uid,
+            uid=environment.uid,
             limit_processes=self._as_root,
             die_with_parent=True,
         )
-        process, output = await spawn(command, variables, (), spec.code)
-        if group is not None:
-            _enter(group, process.pid)
-        return _Environment(spec.id, process, output, uid, group, spec.memory_mb, folder)
+        words = joining(self._entrances(environment), command)
+        environment.process, environment.output = await spawn(words, variables, (), spec.code)
+
+    @staticmethod
+    def _entrances(environment: _Environment) -> tuple[Path, ...]:
+        return environment.group.entrances if environment.group is not None else ()
+
+    def _refuse_root(self, *needed: Path) -> None:
+        """Functions never run as root, and another user must be able to get at what they need."""
+        advice = "install bubblewrap, or start the server as an ordinary user"
+        if self._tools.setpriv is None:
+            raise SandboxError(f"Functions never run as root, and setpriv is missing: {advice}.")
+        for path in needed:
+            if not _reachable(path):
+                raise SandboxError(
+                    f"{path} cannot be read by an unprivileged user, and functions never run as"
+                    f" root: {advice}."
+                )
 
     def _runtime_files(self, family: str) -> dict[str, Path]:
         """What /var/runtime shows: our bootstrap, and for Python the packages that AWS brings."""
@@ -303,6 +316,8 @@ class ProcessSandbox:
                 loop.remove_reader(environment.output)
                 drained.set()
 
+        if environment.process is None:
+            raise RuntimeError("an environment is watched only once its process exists")
         loop.add_reader(environment.output, read)
         code = await environment.process.wait()
         self._kill(environment)
@@ -310,58 +325,79 @@ class ProcessSandbox:
             await asyncio.wait_for(drained.wait(), _DRAIN_S)
         except TimeoutError:
             loop.remove_reader(environment.output)
-        os.close(environment.output)
+        self._look(environment)
         how = self._how(environment, code)
         await self._tidy(environment)
-        del self._environments[environment.id]
         if self._observer is not None:
             self._observer.exited(how)
+        del self._environments[environment.id]
         environment.ended.set()
 
     @staticmethod
     def _how(environment: _Environment, code: int) -> Exit:
-        group = environment.group
-        if environment.over_limit or (group is not None and group.out_of_memory()):
-            return Exit(environment.id, signal=signal.SIGKILL, out_of_memory=True)
         if code < 0:
-            return Exit(environment.id, signal=-code)
+            code = _SIGNAL_BASE - code
+        if code == _SIGNAL_BASE + signal.SIGKILL:
+            group = environment.group
+            full = environment.over_limit or (group is not None and group.out_of_memory())
+            return Exit(environment.id, signal=signal.SIGKILL, out_of_memory=full)
         if _SIGNAL_BASE < code <= _SIGNAL_BASE + _LAST_SIGNAL:  # as bwrap and shells report it
             return Exit(environment.id, signal=code - _SIGNAL_BASE)
         return Exit(environment.id, code=code)
 
     async def _tidy(self, environment: _Environment) -> None:
+        """Undo whatever was made for an environment, complete or not."""
+        self._kill(environment)
+        if environment.process is not None:
+            await environment.process.wait()
+        if environment.group is None:
+            await self._kill_marked(environment)
+        if environment.group is not None:
+            await remove_group(environment.group)
+        if environment.output >= 0:
+            os.close(environment.output)
         if environment.folder is not None:
             await asyncio.to_thread(shutil.rmtree, environment.folder, ignore_errors=True)
-            await self._endpoints.close(environment.id)
-        group = environment.group
-        if group is None:
-            return
-        for _ in range(200):  # the kernel takes a moment to let killed processes go
-            if group.remove():
-                return
-            group.kill()
-            await asyncio.sleep(0.01)
-        _log.warning("a control group could not be removed", container_id=environment.id)
+        await self._endpoints.close(environment.id)
+        if self._uids is not None:
+            self._uids.give_back(environment.uid)
 
     def _kill(self, environment: _Environment) -> None:
         """SIGKILL the whole tree; with bubblewrap the process namespace goes with its parent."""
+        tree = self._tree(environment)
         if environment.group is not None:
             environment.group.kill()
-        if environment.folder is not None:
-            tree = (*process_table.carrying(f"{_MARK}={environment.id}"), *self._inner(environment))
-            process_table.send(tree, signal.SIGKILL)
-        if environment.process.returncode is None:
+        process_table.send(tree, signal.SIGKILL)
+        if environment.process is not None and environment.process.returncode is None:
             process_table.send((environment.process.pid,), signal.SIGKILL)
+
+    async def _kill_marked(self, environment: _Environment) -> None:
+        """Kill what a killed bwrap has left: its child dies with it only once it has asked to."""
+        while marked := process_table.carrying(f"{MARK}={_mark(environment)}"):
+            process_table.send(marked, signal.SIGKILL)
+            await asyncio.sleep(0.005)
+
+    def _tree(self, environment: _Environment) -> tuple[int, ...]:
+        """The processes of an environment; without bubblewrap also those that left their parent."""
+        if environment.folder is None:
+            return self._inner(environment)
+        marked = process_table.carrying(f"{MARK}={_mark(environment)}")
+        owned = () if environment.uid is None else process_table.owned_by(environment.uid)
+        return tuple({*marked, *owned, *self._inner(environment)})
 
     def _inner(self, environment: _Environment) -> tuple[int, ...]:
         """The processes of an environment, without bwrap's own two."""
-        pid = environment.process.pid
-        if environment.process.returncode is not None:
+        if environment.process is None or environment.process.returncode is not None:
             return ()
+        pid = environment.process.pid
         below = process_table.descendants(pid)
         return below[1:] if self.wrapped else (pid, *below)
 
     def _look(self, environment: _Environment) -> int:
+        """Remember the most memory; returns what is in use now where no control group knows."""
+        if environment.group is not None and environment.group.limits_memory:
+            environment.peak_kib = max(environment.peak_kib, environment.group.peak_bytes() // 1024)
+            return 0
         kib = process_table.resident_kib(self._inner(environment))
         environment.peak_kib = max(environment.peak_kib, kib)
         return kib
@@ -376,29 +412,32 @@ class ProcessSandbox:
                     self._kill(environment)
 
 
-_MARK = "_LAMBDA_HOME_ENVIRONMENT"
+def _mark(environment: _Environment) -> str:
+    """What tells an environment's processes from all others."""
+    return f"{owner()}-{environment.id}"
+
+
+def _shown_first(interpreter: Interpreter, folder: Path) -> Path:
+    """A folder for PATH in which the runtime's interpreter has the name that bootstraps call."""
+    shown = folder / "bin"
+    shown.mkdir(mode=0o755)
+    name = "python3" if interpreter.family == "python" else "node"
+    (shown / name).symlink_to(interpreter.path)
+    return shown
 
 
 def find_tools() -> Tools:
     """Look for the programs of the chain; bwrap counts only if it works here."""
-    bwrap = shutil.which("bwrap")
-    if bwrap is not None and _why_bwrap_fails(bwrap) is not None:
-        bwrap = None
-    setpriv, prlimit = shutil.which("setpriv"), shutil.which("prlimit")
-    if bwrap is not None and os.geteuid() == 0 and setpriv is None:
-        bwrap = None  # could not leave root behind
-    return Tools(bwrap, setpriv, prlimit, shutil.which("env") or "/usr/bin/env")
+    tools = _all_tools()
+    return replace(tools, bwrap=None) if _why_bwrap_fails(tools) else tools
 
 
 def probe(search: Search) -> tuple[bool, str]:
     """Say whether processes can be used here, and how well isolated, in one line."""
-    bwrap = shutil.which("bwrap")
-    if bwrap is None:
-        how = "without bubblewrap (not installed): functions are NOT isolated from your files"
-    elif (why := _why_bwrap_fails(bwrap)) is not None:
+    why = _why_bwrap_fails(_all_tools())
+    how = "isolated by bubblewrap"
+    if why is not None:
         how = f"without bubblewrap ({why}): functions are NOT isolated from your files"
-    else:
-        how = "isolated by bubblewrap"
     try:
         find("python3.12", search)
     except SandboxError as error:
@@ -406,10 +445,22 @@ def probe(search: Search) -> tuple[bool, str]:
     return True, how
 
 
-def _why_bwrap_fails(bwrap: str) -> str | None:
-    command = [bwrap, "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", "true"]
+def _all_tools() -> Tools:
+    which = shutil.which
+    return Tools(which("bwrap"), which("setpriv"), which("prlimit"), which("env") or "/usr/bin/env")
+
+
+def _why_bwrap_fails(tools: Tools) -> str | None:
+    as_root = os.geteuid() == 0
+    if tools.bwrap is None:
+        return "not installed"
+    if as_root and tools.setpriv is None:
+        return "setpriv, which gives up root, is not installed"
+    command = trial(tools, Uids().take() if as_root else _INNER_UID, as_root=as_root)
     try:
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=10)  # noqa: S603
+        done = subprocess.run(  # noqa: S603  (programs found here, fixed arguments)
+            command, check=False, capture_output=True, text=True, timeout=10, env={}
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     if done.returncode == 0:
@@ -417,36 +468,8 @@ def _why_bwrap_fails(bwrap: str) -> str | None:
     return (done.stderr.strip().splitlines() or ["it fails"])[-1]
 
 
-def _enter(group: Group, pid: int) -> None:
-    for entrance in group.entrances:
-        try:
-            entrance.write_text(str(pid))
-        except OSError as error:
-            _log.warning("a process did not enter its control group", reason=str(error))
-
-
 def _reachable(path: Path) -> bool:
-    """Whether any user can get to a folder."""
-    needed = stat.S_IROTH | stat.S_IXOTH
-    return all(folder.stat().st_mode & needed == needed for folder in (path, *path.parents))
-
-
-def _owner() -> str:
-    pid = os.getpid()
-    return f"{pid}.{process_table.start_time(pid)}"
-
-
-def _reap(cgroups: Cgroups) -> None:
-    """Kill and remove what servers that are dead left in their control groups."""
-    for base in dict.fromkeys(cgroups.bases.values()):
-        for folder in base.iterdir():
-            owner = folder.name.partition("-")[0]
-            pid, _, started = owner.partition(".")
-            if not folder.is_dir() or not pid.isdecimal() or not started:
-                continue
-            if str(process_table.start_time(int(pid))) != started:
-                group = Group(
-                    cgroups.version, {name: b / folder.name for name, b in cgroups.bases.items()}
-                )
-                group.kill()
-                group.remove()
+    """Whether any user can get to a file or folder."""
+    if not path.stat().st_mode & stat.S_IROTH:
+        return False
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)

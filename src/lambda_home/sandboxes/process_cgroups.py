@@ -26,6 +26,7 @@ _MB_PER_CPU = 1769
 _SHARES_PER_CPU, _WEIGHT_PER_CPU = 1024, 100
 _MAX_WEIGHT = 10_000
 _UNKNOWN = 0
+_UNIFIED = 2  # the version of the interface with one tree
 
 
 def _read(path: Path) -> str:
@@ -115,7 +116,7 @@ class Group:
     def kill(self) -> None:
         """SIGKILL everything inside; thaws a version 1 group, where frozen processes cannot die."""
         folder = next(iter(self.folders.values()), None)
-        if folder is None or (self.version == 2 and _write(folder / "cgroup.kill", "1")):  # noqa: PLR2004
+        if folder is None or (self.version == _UNIFIED and _write(folder / "cgroup.kill", "1")):
             return
         process_table.send(self.processes(), signal.SIGKILL)
         if self.can_freeze:
@@ -169,11 +170,20 @@ class Cgroups:
         )
         try:
             for folder in dict.fromkeys(group.folders.values()):
+                if not folder.parent.exists():
+                    self._remake(folder.parent)
                 folder.mkdir()
         except OSError:
             group.remove()
             raise
         return group
+
+    def _remake(self, base: Path) -> None:
+        """Another server, which shared our parent group, has removed it at its end."""
+        base.mkdir(exist_ok=True)
+        if self.version == _UNIFIED:
+            enabled = [name for name in self.bases if name != "freezer"]
+            (base / "cgroup.subtree_control").write_text(" ".join(f"+{n}" for n in enabled))
 
     def close(self) -> None:
         """Remove our parent groups unless another server uses them."""
@@ -247,7 +257,7 @@ def _delegated(own: Path) -> Cgroups:
         (base / "cgroup.subtree_control").write_text(enable)
     except OSError as error:
         return Cgroups(0, {}, f"control group {own} cannot be divided: {error}")
-    return Cgroups(2, dict.fromkeys([*wanted, "freezer"], base), "control groups version 2")
+    return Cgroups(_UNIFIED, dict.fromkeys([*wanted, "freezer"], base), "control groups version 2")
 
 
 def _move_to_leaf(own: Path) -> None:

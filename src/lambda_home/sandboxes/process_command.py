@@ -13,7 +13,7 @@ The network is shared with the host: functions need the runtime API and the inte
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,9 @@ _HOST_FILES = (
     "/etc/resolv.conf",
     "/etc/services",
     "/etc/ssl",
+)
+_JOIN = (
+    'set -e; n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 >"$1"; shift; n=$((n-1)); done; exec "$@"'
 )
 _MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 
@@ -97,18 +100,8 @@ def isolation(
     *,
     as_root: bool,
 ) -> list[str]:
-    """Options of bwrap. `runtime_files` are the entries of /var/runtime by name.
-
-    As root there is no user namespace: one made by root would map the inner user to the host's
-    root.
-    """
-    options = ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"]
-    if as_root:
-        for capability in ("SETUID", "SETGID", "SETPCAP"):
-            options += ["--cap-add", f"CAP_{capability}"]
-    else:
-        options += ["--unshare-user", "--uid", str(uid), "--gid", str(uid), "--disable-userns"]
-    options += ["--die-with-parent", "--new-session", "--hostname", "sandbox"]
+    """Options of bwrap. `runtime_files` are the entries of /var/runtime by name."""
+    options = namespaces(uid, as_root=as_root)
     options += ["--ro-bind", "/usr", "/usr"]
     for name in _MERGED:
         path = Path("/", name)
@@ -134,6 +127,30 @@ def isolation(
         options += ["--ro-bind", str(source), f"{RUNTIME_DIR}/{name}"]
     options += _interpreter(interpreter)
     return [*options, "--remount-ro", "/", "--chdir", TASK_ROOT]
+
+
+def trial(tools: Tools, uid: int, *, as_root: bool) -> list[str]:
+    """A command that fails where `isolation` would: an old bwrap, no right to namespaces."""
+    options = [*namespaces(uid, as_root=as_root), "--ro-bind", "/", "/", "--proc", "/proc"]
+    options += ["--dev", "/dev", "--perms", "1777", "--size", "1048576", "--tmpfs", "/tmp"]  # noqa: S108
+    command, _ = chain(tools, {}, ["true"], uid=uid if as_root else None, limit_processes=True)
+    return [str(tools.bwrap), *options, "--remount-ro", "/", "--", *command]
+
+
+def namespaces(uid: int, *, as_root: bool) -> list[str]:
+    """What an environment has of its own.
+
+    As root there is no user namespace: one made by root would map the inner user to the host's
+    root.
+    """
+    options = ["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try"]
+    if as_root:
+        for capability in ("SETUID", "SETGID", "SETPCAP"):
+            options += ["--cap-add", f"CAP_{capability}"]
+    else:
+        options += ["--unshare-user", "--uid", str(uid), "--gid", str(uid), "--disable-userns"]
+    options += ["--die-with-parent", "--new-session", "--hostname", "sandbox"]
+    return options
 
 
 def _interpreter(interpreter: Interpreter) -> list[str]:
@@ -179,3 +196,13 @@ def chain(
     if late:
         words += [tools.env, *(f"{name}={value}" for name, value in late.items())]
     return [*words, *command], early
+
+
+def joining(entrances: Sequence[Path], command: Sequence[str]) -> list[str]:
+    """`command`, entering control groups first: whoever enters later has escaped them until then.
+
+    Fails, with a line on standard error, where an entrance is closed.
+    """
+    if not entrances:
+        return list(command)
+    return ["/bin/sh", "-c", _JOIN, "sh", str(len(entrances)), *map(str, entrances), *command]

@@ -72,18 +72,26 @@ def owned_by(uid: int) -> tuple[int, ...]:
     return tuple(pid for pid in found if not is_zombie(pid))
 
 
-def carrying(variable: str) -> tuple[int, ...]:
-    """Pids of processes that were started with the environment entry `variable` (NAME=value)."""
-    wanted = variable.encode()
-    found = []
+def values_of(variable: str) -> dict[int, str]:
+    """The value of an environment variable in each process that was started with it, by pid."""
+    start = f"{variable}=".encode()
+    found: dict[int, str] = {}
     for pid in _pids():
         try:
             entries = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if wanted in entries:
-            found.append(pid)
-    return tuple(found)
+        for entry in entries:
+            if entry.startswith(start):
+                found[pid] = entry.removeprefix(start).decode(errors="replace")
+                break
+    return found
+
+
+def carrying(variable: str) -> tuple[int, ...]:
+    """Pids of processes that were started with the environment entry `variable` (NAME=value)."""
+    name, _, wanted = variable.partition("=")
+    return tuple(pid for pid, value in values_of(name).items() if value == wanted)
 
 
 def resident_kib(pids: Iterable[int]) -> int:

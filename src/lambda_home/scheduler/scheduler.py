@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -43,6 +44,8 @@ LOST_FENCE_S = 1.0
 HOST_SUFFIX = "lambda-home.internal"
 
 _log = structlog.get_logger(__name__)
+
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Scheduler:
     async def open(self) -> None:
         """Open the sandbox and start the clockwork. Raises SandboxError."""
         await self._made_of.sandbox.open(self)
-        self._spawn(self._tick_forever())
+        self._spawn(self._tick_forever)
 
     async def close(self, grace_s: float) -> None:
         """Take no more invocations, let running ones finish for `grace_s`, then end everything."""
@@ -185,6 +188,8 @@ class Scheduler:
         pending.answer = answer
         now = self._clock.monotonic()
         accepted = self._handle(on.Answered(environment.id, request_id, now))
+        if not accepted:
+            pending.answer = None  # another environment's to give
         if accepted and environment.poll is not None and not environment.poll.future.done():
             self._handle(on.Polled(environment.id, now))  # it polled before it answered
         return accepted
@@ -234,14 +239,15 @@ class Scheduler:
         environment = Environment(start.environment, host, version, EnvironmentLog(emit))
         self._environments[environment.id] = environment
         self._by_host[host] = environment
-        environment.start = self._spawn(self._start(environment, stream))
+        environment.start = self._spawn(partial(self._start, environment, stream))
 
     async def _start(self, environment: Environment, stream: str) -> None:
         version = environment.version
         try:
             async with self._starts:
                 self._handle(on.SlotFree(environment.id, self._clock.monotonic()))
-                if self._pool.state_of(environment.id) is not EnvironmentState.STARTING:
+                state = self._pool.state_of(environment.id)
+                if self._closing or state is not EnvironmentState.STARTING:
                     self._handle(on.Exited(environment.id, self._clock.monotonic()))
                     self._forget(environment)
                     return
@@ -274,7 +280,9 @@ class Scheduler:
 
     def _on_deliver(self, deliver: on.Deliver) -> None:
         environment = self._environments[deliver.environment]
-        pending = self._pending[deliver.invocation]
+        pending = self._pending.get(deliver.invocation)
+        if pending is None:  # turned away while the server stops
+            return
         invocation = pending.invocation
         now = self._clock.monotonic()
         poll, environment.poll = environment.poll, None
@@ -290,16 +298,17 @@ class Scheduler:
 
     def _on_complete(self, complete: on.Complete) -> None:
         environment = self._environments[complete.environment]
-        pending = self._pending.pop(complete.invocation)
-        answer = pending.answer
-        if answer is None:
-            raise AssertionError("completed without an answer")
+        pending = self._pending.pop(complete.invocation, None)
+        if pending is None or (answer := pending.answer) is None:
+            return  # turned away while the server stops
         outcome = Outcome(answer.payload, answer.error_type)
         self._finish(environment, pending, outcome, fence=answer.fence)
 
     def _on_fail(self, fail: on.Fail) -> None:
         environment = self._environments[fail.environment]
-        pending = self._pending.pop(fail.invocation)
+        pending = self._pending.pop(fail.invocation, None)
+        if pending is None:  # turned away while the server stops
+            return
         request_id = fail.invocation
         if fail.cause is on.Cause.NOT_STARTED:
             self._reject(pending, ServiceException(environment.start_error))
@@ -381,10 +390,10 @@ class Scheduler:
         return line
 
     def _on_freeze(self, freeze: on.Freeze) -> None:
-        self._spawn(self._freeze(freeze.environment, frozen=True))
+        self._spawn(partial(self._freeze, freeze.environment, frozen=True))
 
     def _on_thaw(self, thaw: on.Thaw) -> None:
-        self._spawn(self._freeze(thaw.environment, frozen=False))
+        self._spawn(partial(self._freeze, thaw.environment, frozen=False))
 
     async def _freeze(self, environment_id: str, *, frozen: bool) -> None:
         environment = self._environments.get(environment_id)
@@ -401,7 +410,7 @@ class Scheduler:
         self._by_host.pop(environment.host, None)
         if environment.poll is not None and not environment.poll.future.done():
             environment.poll.future.set_result(None)
-        self._spawn(self._stop(environment))
+        self._spawn(partial(self._stop, environment))
 
     async def _stop(self, environment: Environment) -> None:
         if environment.start is not None:
@@ -426,7 +435,7 @@ class Scheduler:
         if environment.poll is not None and not environment.poll.future.done():
             environment.poll.future.set_result(None)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Work) -> asyncio.Task[None]:
         """Run something beside; awaited at close. A failure is logged and ends nothing else."""
         task = asyncio.get_running_loop().create_task(_logged(work))
         self._tasks.add(task)
@@ -434,8 +443,8 @@ class Scheduler:
         return task
 
 
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
+async def _logged(work: Work) -> None:
     try:
-        await work
+        await work()
     except Exception:
         _log.exception("a task of the scheduler failed")

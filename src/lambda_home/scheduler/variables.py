@@ -90,4 +90,5 @@ def variables(
     if isinstance(logging, dict) and logging.get("LogFormat") == "JSON":
         defaults["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         defaults["AWS_LAMBDA_LOG_LEVEL"] = str(logging.get("ApplicationLogLevel", "INFO"))
-    return {**defaults, **(version.environment or {}), **own}
+    users = {n: v for n, v in (version.environment or {}).items() if n not in RESERVED}
+    return {**defaults, **users, **own}

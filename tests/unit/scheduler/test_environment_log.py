@@ -34,9 +34,7 @@ class Written:
 
     def finish(self, log: InvocationLog, *, fence: bool | None) -> None:
         name = log.request_id
-        self.log.finish(
-            log, [f"END {name}"], fence=fence, on_done=lambda: self.ended.append(name)
-        )
+        self.log.finish(log, [f"END {name}"], fence=fence, on_done=lambda: self.ended.append(name))
 
 
 def lines_of(output: bytes) -> list[str]:
@@ -114,7 +112,7 @@ def test_an_answer_without_output_waits_for_nothing() -> None:
 
 def test_an_invocation_begun_before_the_fence_of_the_previous_waits_its_turn() -> None:
     written = Written()
-    first, second, third = written.begin("1"), None, None
+    first = written.begin("1")
     written.finish(first, fence=True)
     second = written.begin("2")
     written.finish(second, fence=True)
@@ -203,8 +201,8 @@ def test_what_looks_like_a_fence_to_come_is_held_back_but_not_lost() -> None:
     log = written.begin("r")
     written.log.write(b"x\x1eFENCE r")
     assert written.lines == ["START r"]
-    written.log.write(b" is no fence\n")
-    assert written.lines == ["START r", "x\x1eFENCE r is no fence"]
+    written.log.write(b" is no fence" + b"." * 80 + b"\n")
+    assert written.lines == ["START r", "x\x1eFENCE r is no fence" + "." * 80]
     written.log.write(b"\x1eFENCE")
     written.finish(log, fence=False)
     assert written.lines[2:] == ["\x1eFENCE", "END r"]

@@ -24,13 +24,26 @@ VERSION = FunctionVersion(
 )
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
-AWS_RESERVED = """
-    _HANDLER _X_AMZN_TRACE_ID AWS_DEFAULT_REGION AWS_REGION AWS_EXECUTION_ENV
-    AWS_LAMBDA_FUNCTION_NAME AWS_LAMBDA_FUNCTION_MEMORY_SIZE AWS_LAMBDA_FUNCTION_VERSION
-    AWS_LAMBDA_INITIALIZATION_TYPE AWS_LAMBDA_LOG_GROUP_NAME AWS_LAMBDA_LOG_STREAM_NAME
-    AWS_ACCESS_KEY AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN
-    AWS_LAMBDA_RUNTIME_API LAMBDA_TASK_ROOT LAMBDA_RUNTIME_DIR
-""".split()
+AWS_RESERVED = [
+    "_HANDLER",
+    "_X_AMZN_TRACE_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_FUNCTION_NAME",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+    "AWS_LAMBDA_FUNCTION_VERSION",
+    "AWS_LAMBDA_INITIALIZATION_TYPE",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_LAMBDA_RUNTIME_API",
+    "LAMBDA_TASK_ROOT",
+    "LAMBDA_RUNTIME_DIR",
+]
 # Set by the runtime or the sandbox, or only where there is something to say.
 SET_ELSEWHERE = {"_X_AMZN_TRACE_ID", "AWS_ACCESS_KEY", "AWS_LAMBDA_RUNTIME_API"}
 
@@ -92,7 +105,12 @@ def test_the_log_group_is_the_functions_own_where_it_names_one() -> None:
     named = replace(VERSION, documents={"LoggingConfig": {"LogGroup": "/mine"}})
     assert log_group_of(named) == "/mine"
     assert variables(named, stream="s")["AWS_LAMBDA_LOG_GROUP_NAME"] == "/mine"
-    for documents in ({}, {"LoggingConfig": {}}, {"LoggingConfig": None}):
+    documents_without_a_group: list[dict[str, object]] = [
+        {},
+        {"LoggingConfig": {}},
+        {"LoggingConfig": None},
+    ]
+    for documents in documents_without_a_group:
         assert log_group_of(replace(VERSION, documents=documents)) == "/aws/lambda/hello"
 
 

@@ -1,0 +1,252 @@
+"""Stand-ins for what the server is made of, named by how they behave.
+
+Clocks are turned by hand; sandboxes start nothing but say that they did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lambda_home.arns import Scope
+from lambda_home.functions import READY, Code, FunctionVersion
+from lambda_home.invocations import Invocation
+from lambda_home.logs import LogEvent, LogStore
+from lambda_home.sandboxes.base import Exit, SandboxError, SandboxObserver, SandboxSpec
+from lambda_home.scheduler.environments import Delivery, Environment, RuntimeAnswer
+from lambda_home.scheduler.scheduler import Scheduler
+
+HERE = Scope("123456789012", "us-east-1")
+VERSION = FunctionVersion(
+    scope=HERE,
+    name="hello",
+    version="$LATEST",
+    runtime="python3.12",
+    handler="index.handler",
+    role="arn:aws:iam::123456789012:role/r",
+    code=Code("key", "sha", 1),
+    revision_id="revision",
+    last_modified="2026-11-21T00:00:00.000+0000",
+    status=READY,
+    run_key="run-key",
+)
+
+
+def invocation(
+    request_id: str, function: FunctionVersion = VERSION, *, tail: bool = False
+) -> Invocation:
+    return Invocation(request_id, function, b'{"n":1}', function.arn, tail=tail)
+
+
+async def until(condition: Callable[[], object], what: str = "") -> None:
+    """Wait for a condition, at most five seconds."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + 5
+    while not condition():
+        if loop.time() > deadline:
+            raise AssertionError(f"did not come about in time: {what or condition}")
+        await asyncio.sleep(0.001)
+
+
+class HandTurnedClock:
+    """Time goes on only by `turn`."""
+
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self._now = now
+
+    def now(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def turn(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class RememberingLogs(LogStore):
+    """Keeps lines in memory; its writer ends at once."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(tempfile.gettempdir()), 1)
+        self.close()
+        self.events: list[LogEvent] = []
+
+    def append(self, event: LogEvent) -> None:
+        self.events.append(event)
+
+    @property
+    def lines(self) -> list[str]:
+        return [event.message for event in self.events]
+
+
+class ReadyPreparer:
+    """Everything is prepared already."""
+
+    warning: str | None = None
+
+    async def prepare(self, code_key: str, runtime: str) -> str:
+        return f"{runtime}:{code_key}"
+
+    def warning_for(self, runtime: str) -> str | None:
+        del runtime
+        return self.warning
+
+    async def discard_except(self, code_keys: frozenset[str]) -> None:
+        del code_keys
+
+
+class FailingPreparer(ReadyPreparer):
+    """The runtime cannot run here."""
+
+    async def prepare(self, code_key: str, runtime: str) -> str:
+        raise SandboxError(f"install {runtime} for {code_key}")
+
+
+class QuietSandbox:
+    """Starts environments whose runtimes never say anything by themselves."""
+
+    name = "quiet"
+
+    def __init__(self) -> None:
+        self.running: dict[str, SandboxSpec] = {}
+        self.verbs: list[str] = []
+        self.observer: SandboxObserver | None = None
+
+    async def open(self, observer: SandboxObserver) -> None:
+        self.observer = observer
+
+    async def start(self, spec: SandboxSpec) -> None:
+        self.verbs.append("start")
+        self.running[spec.id] = spec
+
+    async def stop(self, environment_id: str, grace_s: float = 0) -> None:
+        del grace_s
+        await asyncio.sleep(0)
+        if environment_id in self.running:
+            self.verbs.append("stop")
+            self.die(Exit(environment_id, signal=9))
+
+    def die(self, how: Exit) -> None:
+        """An environment ends, by itself or not."""
+        del self.running[how.id]
+        if self.observer is None:
+            raise AssertionError("never opened")
+        self.observer.exited(how)
+
+    async def freeze(self, environment_id: str, *, frozen: bool) -> None:
+        del environment_id
+        self.verbs.append("freeze" if frozen else "thaw")
+
+    def peak_memory_mb(self, environment_id: str) -> int:
+        del environment_id
+        return 42
+
+    async def close(self) -> None:
+        for environment_id in list(self.running):
+            await self.stop(environment_id)
+
+
+class BrokenSandbox(QuietSandbox):
+    """Cannot start the first `failures` environments, for the reason given."""
+
+    def __init__(self, failures: int = 1_000, error: Exception | None = None) -> None:
+        super().__init__()
+        self._failures = failures
+        self._error = error or SandboxError("no space left")
+
+    async def start(self, spec: SandboxSpec) -> None:
+        await asyncio.sleep(0)
+        if self._failures > 0:
+            self._failures -= 1
+            self.verbs.append("fail")
+            raise self._error
+        await super().start(spec)
+
+
+class SlowSandbox(QuietSandbox):
+    """Starts end only when the gate is opened; knows how many went on side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.starting = 0
+        self.most_starting = 0
+
+    async def start(self, spec: SandboxSpec) -> None:
+        self.starting += 1
+        self.most_starting = max(self.most_starting, self.starting)
+        await self.gate.wait()
+        self.starting -= 1
+        await super().start(spec)
+
+
+class SlowlyFreezingSandbox(QuietSandbox):
+    """Freezing takes until the gate is opened; thawing is immediate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def freeze(self, environment_id: str, *, frozen: bool) -> None:
+        if frozen:
+            await self.gate.wait()
+        await super().freeze(environment_id, frozen=frozen)
+
+
+class EchoingSandbox(QuietSandbox):
+    """Its runtimes answer each event with the request id, `pause_s` later."""
+
+    def __init__(self, pause_s: float = 0) -> None:
+        super().__init__()
+        self._pause_s = pause_s
+        self._runtimes: set[asyncio.Task[None]] = set()
+
+    async def start(self, spec: SandboxSpec) -> None:
+        await super().start(spec)
+        self._runtimes.add(asyncio.get_running_loop().create_task(self._run(spec)))
+
+    async def _run(self, spec: SandboxSpec) -> None:
+        if not isinstance(self.observer, Scheduler):
+            raise TypeError("only a scheduler has a runtime's side")
+        runtime = FakeRuntime(self.observer, spec)
+        while (delivery := await runtime.next()) is not None:
+            await asyncio.sleep(self._pause_s)
+            request_id = delivery.invocation.request_id
+            runtime.respond(request_id, request_id.encode())
+
+    async def close(self) -> None:
+        await super().close()
+        for runtime in self._runtimes:
+            runtime.cancel()
+        for runtime in self._runtimes:
+            with suppress(asyncio.CancelledError):
+                await runtime
+
+
+@dataclass
+class FakeRuntime:
+    """The runtime's side of one environment, without HTTP."""
+
+    scheduler: Scheduler
+    spec: SandboxSpec
+    gone: bool = False
+    environment: Environment = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = self.scheduler.environment_at(self.spec.host)
+        if found is None:
+            raise AssertionError("the environment has no host name")
+        self.environment = found
+
+    async def next(self, init_ms: float | None = None) -> Delivery | None:
+        return await self.scheduler.next(self.environment, lambda: self.gone, init_ms)
+
+    def respond(self, request_id: str, payload: bytes = b"{}", fence: bool | None = False) -> bool:  # noqa: FBT001
+        return self.scheduler.answer(
+            self.environment, request_id, RuntimeAnswer(payload, fence=fence)
+        )
