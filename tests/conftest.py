@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
@@ -46,6 +47,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 pytest.exit(f"{kind} tests are required here, but: {reason}", returncode=1)
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _docker(*words: str) -> list[str]:
+    """Lines that the docker command prints; none where it fails."""
+    done = subprocess.run(["docker", *words], check=False, capture_output=True, text=True)
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+_FUNCTION_IMAGES = ("images", "--format", "{{.Repository}}:{{.Tag}}", "lambda-home/function")
+_NETWORK = ("network", "ls", "--quiet", "--filter", "name=^lambda-home$")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _docker_as_it_was() -> Iterator[None]:
+    """Servers keep their images and the network for their next start; tests have no next start."""
+    if why_not("docker"):
+        yield
+        return
+    images, network = set(_docker(*_FUNCTION_IMAGES)), _docker(*_NETWORK)
+    yield
+    for image in set(_docker(*_FUNCTION_IMAGES)) - images:
+        _docker("rmi", "--force", image)
+    if not network:
+        _docker("network", "rm", "lambda-home")
 
 
 SANDBOXES = [

@@ -214,7 +214,8 @@ FUNCTIONS = "/2015-03-31/functions"
     [
         (b"{", "Unexpected end-of-input"),
         (b"nope", "Unrecognized token 'nope'"),
-        (b"\x99abc", "Invalid UTF-8 start byte 0x99"),
+        (b"\x99abc", "Unexpected character ((CTRL-CHAR, code 153))"),
+        (b"n\x87r", "Invalid UTF-8 start byte 0x87"),
         (b"NaN", "NaN"),
         (b'{"a": Infinity}', "Infinity"),
         (b"[" * 100_000, "nesting"),
