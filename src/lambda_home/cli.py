@@ -20,6 +20,8 @@ from lambda_home.errors import LambdaHomeError
 from lambda_home.preparation import prepare
 from lambda_home.server import Running, serve
 
+_SWITCH_INTERVAL_S = 0.0005
+
 app = typer.Typer(
     help="AWS Lambda on your own machine.",
     no_args_is_help=True,
@@ -79,6 +81,9 @@ def serve_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     try:
         settings = load(config, flags)
         _configure_logging(settings)
+        # A thread that writes logs or reads the registry holds the event loop up by one such
+        # interval each time; Python's own 5 ms are ten invocations.
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         uvloop.run(serve(settings, ephemeral=ephemeral, ready=announce))
     except LambdaHomeError as error:
         typer.echo(f"lambda-home: {error}", err=True)
