@@ -1,6 +1,6 @@
 """What this machine can run, told once: tests that it cannot run are skipped with the reason.
 
-LAMBDA_HOME_REQUIRE=docker,process turns such a skip into a failure (continuous integration).
+REQUIRE_SANDBOXES=docker,process turns such a skip into a failure (continuous integration).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def why_not(kind: str) -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what cannot run here, or fail where it must run."""
-    required = set(os.environ.get("LAMBDA_HOME_REQUIRE", "").split(",")) - {""}
+    required = set(os.environ.get("REQUIRE_SANDBOXES", "").split(",")) - {""}
     for item in items:
         for kind in ("docker", "process"):
             if item.get_closest_marker(kind) is None:

@@ -47,6 +47,7 @@ class Listener:
             app,
             loop="none",
             http="httptools",
+            proxy_headers=False,
             ws="none",
             lifespan="off",
             log_config=None,
