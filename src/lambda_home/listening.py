@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -40,9 +41,11 @@ def port_of(listener: socket.socket) -> int:
 
 
 class Listener:
-    """One app on one or more sockets."""
+    """One app on one or more sockets; open requests get `grace_s` seconds when it stops."""
 
-    def __init__(self, app: Any, sockets: list[socket.socket], keep_alive_s: int) -> None:
+    def __init__(
+        self, app: Any, sockets: list[socket.socket], *, keep_alive_s: int, grace_s: float
+    ) -> None:
         self._config = uvicorn.Config(
             app,
             loop="none",
@@ -55,7 +58,7 @@ class Listener:
             server_header=False,
             date_header=False,
             timeout_keep_alive=keep_alive_s,
-            timeout_graceful_shutdown=2,
+            timeout_graceful_shutdown=math.ceil(grace_s),
             backlog=_BACKLOG,
         )
         self._sockets = sockets
@@ -81,7 +84,7 @@ class Listener:
         return protocol
 
     async def stop(self) -> None:
-        """Accept no more, give open requests two seconds, end."""
+        """Accept no more, give open requests their grace, end."""
         self._server.should_exit = True
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)

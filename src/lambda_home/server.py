@@ -47,6 +47,7 @@ from lambda_home.user_api.operations import Backend
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _USER_KEEP_ALIVE_S = 75
 _RUNTIME_KEEP_ALIVE_S = 3600
+_RUNTIME_GRACE_S = 2  # by then no environment is left
 
 _log = structlog.get_logger(__name__)
 
@@ -117,7 +118,9 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
     await engine.scheduler.open()
     runtime_sockets = [runtime_socket, *_gateway_socket(chosen, runtime_port, stack)]
     runtime_api = RuntimeApi(engine.scheduler, endpoints)
-    runtime = Listener(runtime_api, runtime_sockets, _RUNTIME_KEEP_ALIVE_S)
+    runtime = Listener(
+        runtime_api, runtime_sockets, keep_alive_s=_RUNTIME_KEEP_ALIVE_S, grace_s=_RUNTIME_GRACE_S
+    )
     endpoints.serve_with(runtime.protocol)
     stack.push_async_callback(runtime.stop)
     await runtime.start()
@@ -134,7 +137,12 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
         "runtime_api": lambda: knock(runtime_port),
     }
     health = Health(checks, chosen.sandbox.name)
-    user = Listener(_user_api(settings, engine, health), [user_socket], _USER_KEEP_ALIVE_S)
+    user = Listener(
+        _user_api(settings, engine, health),
+        [user_socket],
+        keep_alive_s=_USER_KEEP_ALIVE_S,
+        grace_s=settings.server.shutdown_grace_s,
+    )
     await user.start()
     stack.push_async_callback(user.stop)
     return Running(

@@ -138,7 +138,7 @@ def test_stopping_lets_a_running_invocation_finish(kind: str) -> None:
         name = create(client, SLEEP, Timeout=20)
         invoke(client, name, {"seconds": 0})
         with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(invoke, client, name, {"seconds": 2})
+            running = pool.submit(invoke, client, name, {"seconds": 5})
             time.sleep(0.5)  # delivered by then, and far from done
             assert server.process is not None
             server.process.send_signal(signal.SIGTERM)

@@ -12,9 +12,11 @@ import re
 import uuid
 from urllib.parse import parse_qs, unquote
 
+import structlog
+
 from lambda_home.arns import FunctionRef
 from lambda_home.arns import Scope as CallerScope
-from lambda_home.errors import ApiError, InvalidRequestContentException
+from lambda_home.errors import ApiError, InvalidRequestContentException, ServiceException
 from lambda_home.http_io import (
     BodyTooLarge,
     ClientGone,
@@ -42,6 +44,8 @@ SUFFIX = b"/invocations"
 _PLAIN_NAME = re.compile(r"[a-zA-Z0-9-_]{1,64}")
 _TYPES = {kind.value.encode(): kind for kind in InvocationType}
 _MOST_DISCARDED = 64 * 1024 * 1024
+
+_log = structlog.get_logger(__name__)
 
 
 def invoked_function(scope: Scope) -> str | None:
@@ -78,6 +82,10 @@ class InvokeEndpoint:
             await send_error(send, error, request_id)
         except ClientGone:
             return
+        except Exception:
+            _log.exception("an invoke failed", function=name, req_id=request_id)
+            failure = ServiceException("The service encountered an internal error.")
+            await send_error(send, failure, request_id)
         else:
             await answer(send, result.status, result.payload, _headers(result))
 
