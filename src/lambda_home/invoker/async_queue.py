@@ -27,6 +27,7 @@ from lambda_home.invoker.retries import AttemptResult, Policy, Retry, next_attem
 from lambda_home.registry.events import EventStore, StoredEvent
 
 _LONGEST_SLEEP_S = 5.0
+_LOOK_AGAIN_S = 1.0
 
 _log = structlog.get_logger(__name__)
 
@@ -165,8 +166,10 @@ class AsyncQueue:
         if len(due) == free:
             return 0.0
         following = await asyncio.to_thread(self._store.next_due)
-        if following is None or self._running:
-            return _LONGEST_SLEEP_S if following is None else min(1.0, _LONGEST_SLEEP_S)
+        if following is None:
+            return _LONGEST_SLEEP_S
+        if self._running:  # they are in the store still, and hide when the next one is due
+            return _LOOK_AGAIN_S
         return min(max(following - self._clock.now(), 0.01), _LONGEST_SLEEP_S)
 
     async def _try(self, event: StoredEvent) -> None:
@@ -174,7 +177,6 @@ class AsyncQueue:
             retry = await self._attempt(event)
             if retry is None:
                 self._finished.add(event.request_id)
-                self._running.pop(event.request_id, None)
                 self._to_commit.set()
             else:
                 await self._put_off(event, retry)

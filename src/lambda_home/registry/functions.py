@@ -384,11 +384,7 @@ class FunctionRegistry:
     ) -> tuple[Row[Any], FunctionVersion]:
         row = find_version(connection, replace(ref, qualifier=None))
         latest = decode(row)
-        if revision_id and revision_id != latest.revision_id:
-            raise PreconditionFailedException(
-                "The Revision Id provided does not match the latest Revision Id. Call the"
-                " GetFunction/GetAlias API to retrieve the latest Revision Id"
-            )
+        check_revision(latest, revision_id)
         if strict and latest.status.update is UpdateStatus.IN_PROGRESS:
             raise ResourceConflictException(
                 "The operation cannot be performed at this time. An update is in progress for"
@@ -413,6 +409,15 @@ class FunctionRegistry:
     def _timestamp(self) -> str:
         now = self._clock().astimezone(UTC)
         return f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}+0000"
+
+
+def check_revision(latest: FunctionVersion, revision_id: str | None) -> None:
+    """Raise PreconditionFailedException if a RevisionId is given that is not the current one."""
+    if revision_id and revision_id != latest.revision_id:
+        raise PreconditionFailedException(
+            "The Revision Id provided does not match the latest Revision Id. Call the"
+            " GetFunction/GetAlias API to retrieve the latest Revision Id"
+        )
 
 
 def _merged(old: Mapping[str, object], new: Mapping[str, object]) -> dict[str, object]:

@@ -105,11 +105,6 @@ def resident_kib(pids: Iterable[int]) -> int:
     return pages * _PAGE_KIB
 
 
-def threads_of_machine() -> int:
-    """How many threads there are in all (`/proc/loadavg`)."""
-    return int((_PROC / "loadavg").read_text().split()[3].partition("/")[2])
-
-
 def send(pids: Iterable[int], signal_number: int) -> None:
     """Signal processes; one that is gone is no error."""
     for pid in pids:

@@ -27,18 +27,16 @@ from lambda_home.functions import CREATE_REQUEST_LIMIT
 from lambda_home.http_io import (
     BodyTooLarge,
     ClientGone,
-    Headers,
     Receive,
     Scope,
     Send,
-    answer,
     discard_rest,
     read_body,
 )
 from lambda_home.user_api import capacity, functions, protocol, snake_case
 from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.code_links import PATH as CODE_PATH
-from lambda_home.user_api.invoke import InvokeEndpoint, invoked_function, send_error
+from lambda_home.user_api.invoke import InvokeEndpoint, invoked_function, send_answer, send_error
 from lambda_home.user_api.operations import HANDLERS, Backend, Call
 
 _MOST_DISCARDED = 128 * 1024 * 1024
@@ -102,7 +100,7 @@ class UserApi(FastAPI):
             return
         request_id = str(uuid.uuid4())
         try:
-            status, headers, body = await self._perform(scope, receive)
+            performed = await self._perform(scope, receive)
         except ApiError as error:
             await send_error(send, error, request_id)
         except ClientGone:
@@ -112,9 +110,7 @@ class UserApi(FastAPI):
             failure = ServiceException("The service encountered an internal error.")
             await send_error(send, failure, request_id)
         else:
-            wire: Headers = [(n.lower().encode(), v.encode()) for n, v in headers.items()]
-            wire.append((b"x-amzn-requestid", request_id.encode()))
-            await answer(send, status, body, wire)
+            await send_answer(send, performed, request_id)
 
     async def _perform(self, scope: Scope, receive: Receive) -> protocol.Answer:
         query = scope["query_string"].decode("latin-1")
@@ -125,7 +121,7 @@ class UserApi(FastAPI):
         name = match.operation_name
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         body = await _read(receive, name)
-        caller = self._callers.scope_of(dict(scope["headers"]).get(b"authorization"))
+        caller = self._callers.scope_of(headers.get("authorization", "").encode("latin-1"))
         document: Any = body
         if name == "CreateFunction":
             document = protocol.read_document(body)

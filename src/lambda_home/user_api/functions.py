@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from lambda_home.errors import InvalidParameterValueException, PreconditionFailedException
-from lambda_home.functions import UPDATING, Code, FunctionVersion
+from lambda_home.errors import InvalidParameterValueException
+from lambda_home.functions import UPDATING, Code
 from lambda_home.packager import archive
 from lambda_home.registry.changes import Configuration, NewFunction
+from lambda_home.registry.functions import check_revision
 from lambda_home.user_api.documents import answer_arn, changes, configuration, listed
 from lambda_home.user_api.operations import Backend, Call, Result, operation
 
@@ -100,7 +101,7 @@ async def update_function_code(backend: Backend, call: Call) -> Result:
     code = await _store_code(backend, params)
     architectures = tuple(params.get("Architectures") or ()) or None
     if params.get("DryRun"):
-        _check_revision(latest, params)
+        check_revision(latest, params.get("RevisionId"))
         tried = replace(latest, code=code, architectures=architectures or latest.architectures)
         return configuration(replace(tried, status=UPDATING), tried.arn)
     version = await asyncio.to_thread(
@@ -171,12 +172,3 @@ async def _store_code(backend: Backend, given: Mapping[str, Any]) -> Code:
         return backend.store.put(data)
 
     return await asyncio.to_thread(check_and_keep)
-
-
-def _check_revision(latest: FunctionVersion, params: Mapping[str, Any]) -> None:
-    revision_id = params.get("RevisionId")
-    if revision_id and revision_id != latest.revision_id:
-        raise PreconditionFailedException(
-            "The Revision Id provided does not match the latest Revision Id. Call the"
-            " GetFunction/GetAlias API to retrieve the latest Revision Id"
-        )

@@ -37,7 +37,7 @@ from lambda_home.invocations import (
 from lambda_home.invoker.invoker import Invoker
 from lambda_home.invoker.payloads import payload_too_large
 from lambda_home.user_api.callers import Callers
-from lambda_home.user_api.protocol import serialize_error, validate
+from lambda_home.user_api.protocol import Answer, serialize_error, validate
 
 PREFIX = b"/2015-03-31/functions/"
 SUFFIX = b"/invocations"
@@ -154,7 +154,12 @@ def _headers(result: InvocationResult) -> Headers:
 
 async def send_error(send: Send, error: ApiError, request_id: str) -> None:
     """Write an error in AWS's shape."""
-    status, headers, body = serialize_error(error)
+    await send_answer(send, serialize_error(error), request_id)
+
+
+async def send_answer(send: Send, given: Answer, request_id: str) -> None:
+    """Write what the wire codec has made of a result or an error."""
+    status, headers, body = given
     wire: Headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     wire.append((b"x-amzn-requestid", request_id.encode()))
     await answer(send, status, body, wire)
