@@ -30,6 +30,7 @@ from lambda_home.logs import LogStore
 from lambda_home.packager.deployer import Deployer
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.changes import Change, ChangeKind
+from lambda_home.registry.configs import FunctionConfigs
 from lambda_home.registry.database import Database
 from lambda_home.registry.events import EventStore
 from lambda_home.registry.functions import FunctionRegistry
@@ -86,6 +87,7 @@ class _Engine:
     """What both APIs stand on."""
 
     registry: FunctionRegistry
+    configs: FunctionConfigs
     store: CodeStore
     deployer: Deployer
     scheduler: Scheduler
@@ -160,6 +162,7 @@ def _engine(
     clock = SystemClock()
     changes = _Changes(asyncio.get_running_loop())
     registry = FunctionRegistry(database, changes.told)
+    configs = FunctionConfigs(database, changes.told)
     deployer = Deployer(registry, chosen.preparer, store)
     scheduler = Scheduler(
         Machinery(
@@ -187,13 +190,15 @@ def _engine(
     )
     invoker.events = events
     changes.listen(invoker, deployer)
-    return _Engine(registry, store, deployer, scheduler, invoker, events, changes)
+    return _Engine(registry, configs, store, deployer, scheduler, invoker, events, changes)
 
 
 def _user_api(settings: Settings, engine: _Engine, health: Health) -> UserApi:
     concurrency = settings.limits.max_global_concurrency
     links = CodeLinks(SystemClock())
-    backend = Backend(engine.registry, engine.store, engine.deployer, links, concurrency)
+    backend = Backend(
+        engine.registry, engine.configs, engine.store, engine.deployer, links, concurrency
+    )
     callers = Callers(Scope(settings.aws.account_id, settings.aws.region))
     endpoint = InvokeEndpoint(engine.invoker, callers)
     return UserApi(backend, endpoint, callers, settings.defaults, health.report)

@@ -20,6 +20,7 @@ class ChangeKind(StrEnum):
     VERSION_DELETED = "version_deleted"
     DELETED = "deleted"
     CONCURRENCY = "concurrency"
+    CONFIGURED = "configured"
 
 
 @dataclass(frozen=True, slots=True)

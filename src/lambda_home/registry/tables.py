@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest revision in `migrations/versions`."""
 
 METADATA = MetaData()
@@ -71,6 +71,17 @@ RETIRED = Table(
     PrimaryKeyConstraint("account", "region", "name"),
 )
 """Deleted functions that had versions: a number is not reused even if the name comes back."""
+
+CONFIGS = Table(
+    "configs",
+    METADATA,
+    Column("function_id", Integer, ForeignKey("functions.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("qualifier", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    PrimaryKeyConstraint("function_id", "kind", "qualifier"),
+)
+"""See `configs`: a JSON document for each thing that is configured beside the versions."""
 
 EVENTS = Table(
     "events",

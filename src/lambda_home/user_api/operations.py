@@ -13,6 +13,7 @@ from typing import Any
 from lambda_home.arns import FunctionRef, Scope
 from lambda_home.packager.deployer import Deployer
 from lambda_home.packager.store import CodeStore
+from lambda_home.registry.configs import FunctionConfigs
 from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.user_api.code_links import CodeLinks
 
@@ -22,6 +23,7 @@ class Backend:
     """What operations work with. `concurrency` is the account's concurrent executions."""
 
     registry: FunctionRegistry
+    configs: FunctionConfigs
     store: CodeStore
     deployer: Deployer
     links: CodeLinks
