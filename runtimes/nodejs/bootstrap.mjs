@@ -4,18 +4,19 @@
 import { createRequire } from "node:module";
 
 import { RuntimeApi } from "./client.mjs";
+import { close, current, expectSeveral, open, several, within } from "./current.mjs";
 import { buildContext, defineGlobals, enterInvocation } from "./context.mjs";
 import { MODERN, toAnswer, unhandledRejection } from "./errors.mjs";
 import { callLegacy, callModern, callStreaming, emptyLoop } from "./invocation.mjs";
 import { loadHandler, setModulePaths } from "./loader.mjs";
 import {
-  configureLogging, fence, logError, printFatal, setInvocation, takeOutput,
+  configureLogging, fence, logError, printFatal, tagLines, takeOutput,
 } from "./output.mjs";
 import { createResponseStream, headerSafe } from "./stream.mjs";
 
 // import of a built-in builds a module around it: a millisecond each that require() does not take.
 const builtin = createRequire(import.meta.url);
-const { existsSync, readFileSync } = builtin("node:fs");
+const { existsSync, readFileSync, readdirSync } = builtin("node:fs");
 
 // AWS's exit codes up to Node 22; from Node 24 on errors end the process as Node does, with 1.
 const EXIT_UNHANDLED_REJECTION = 128;
@@ -48,8 +49,6 @@ const errorRequest = (api, path, id, error) => {
 
 const pathOf = (id, what) => `/invocation/${encodeURIComponent(id)}/${what}`;
 
-// What is known while an invocation runs: enough to report an error that nobody caught.
-let active = null;
 let served = false;
 let dying = false;
 
@@ -64,14 +63,16 @@ const die = (api, title, error, code) => {
   if (dying) return;
   dying = true; // no answer and no poll may follow
   logError(title, error);
-  if (active?.response) {
-    active.response.fail(error);
-    fence(active.id, true);
-    return exitSoon(code, active.response.answered);
+  const { active, id, response } = current();
+  if (active && response) {
+    response.fail(error);
+    fence(id, true);
+    return exitSoon(code, response.answered);
   }
   if (active) {
-    return exitSoon(code, api.exchange(
-      errorRequest(api, pathOf(active.id, "error"), active.id, error)));
+    // With several invocations at once the first connection may be waiting for work.
+    const other = several() ? api.another() : api;
+    return exitSoon(code, other.exchange(errorRequest(other, pathOf(id, "error"), id, error)));
   }
   if (served) process.exit(code); // between invocations there is nobody to tell
   const other = api.another(); // the first connection may be waiting for work
@@ -96,7 +97,7 @@ const invokeStreaming = async (api, fn, id, event, context) => {
     "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n" +
     homeHeaders("1")); // the headers leave before the output is known: always a fence
   const response = createResponseStream(begin, fn.highWaterMark);
-  active.response = response;
+  current().response = response;
   api.hold(); // an unfinished answer waits, for the timeout if need be
   try {
     await callStreaming(fn.handler, event(), context(), response);
@@ -109,7 +110,7 @@ const invokeStreaming = async (api, fn, id, event, context) => {
 };
 
 const untilLoopIsEmpty = (api, context) => {
-  if (MODERN || !context.callbackWaitsForEmptyEventLoop) return null;
+  if (MODERN || several() || !context.callbackWaitsForEmptyEventLoop) return null;
   api.release();
   return new Promise((done) => {
     emptyLoop.listener = () => {
@@ -120,13 +121,19 @@ const untilLoopIsEmpty = (api, context) => {
 };
 
 const invokeBuffered = (api, fn, id, event, context) => new Promise((done) => {
+  const own = current();
+  // A callback may come from a connection or a queue that invocations share.
   const finish = {
-    succeed: (body) => done(api.post(pathOf(id, "response"),
-      `Content-Type: application/json\r\n${homeHeaders(fence(id))}`, body)),
-    fail: (error) => {
+    succeed: (body) => within(own, () => {
+      done(api.post(pathOf(id, "response"),
+        `Content-Type: application/json\r\n${homeHeaders(fence(id))}`, body));
+      close(own);
+    }),
+    fail: (error) => within(own, () => {
       logError("Invoke Error", error);
       done(errorRequest(api, pathOf(id, "error"), id, error));
-    },
+      close(own);
+    }),
   };
   try {
     (MODERN ? callModern : callLegacy)(fn.handler, event(), context(), finish);
@@ -136,25 +143,28 @@ const invokeBuffered = (api, fn, id, event, context) => new Promise((done) => {
 });
 
 // Runs the handler once. Resolves with the request that carries its answer, "" if it was streamed.
-const invoke = async (api, fn, { headers, body }) => {
-  const id = headers["lambda-runtime-aws-request-id"];
-  active = { id };
-  setInvocation(id, headers["lambda-runtime-aws-tenant-id"]);
+const run = async (api, fn, { headers, body }) => {
+  const { id } = current();
   const event = () => JSON.parse(body);
   if (!fn.streaming) {
-    api.release();
+    if (!several()) api.release();
     const context = () => entered(buildContext(headers, process.env));
-    const answer = await invokeBuffered(api, fn, id, event, context);
-    active = null;
-    return answer;
+    return invokeBuffered(api, fn, id, event, context);
   }
   const waits = { callbackWaitsForEmptyEventLoop: true };
   const context = () => entered(
     Object.assign(MODERN ? {} : waits, buildContext(headers, process.env)));
   await invokeStreaming(api, fn, id, event, context);
   await untilLoopIsEmpty(api, waits);
-  active = null;
+  close(current());
   return "";
+};
+
+const invoke = (api, fn, reply) => {
+  const { headers } = reply;
+  const own = open(
+    headers["lambda-runtime-aws-request-id"], headers["lambda-runtime-aws-tenant-id"]);
+  return within(own, () => run(api, fn, reply));
 };
 
 const entered = (context) => {
@@ -188,10 +198,8 @@ export const takeFunction = async (api, env) => {
   }
 };
 
-// Polls and answers until the server is gone. `startedAt` counts as performance.now() does.
-export const serve = async (api, fn, startedAt) => {
-  const micros = Math.round((performance.now() - startedAt) * 1000);
-  let reply = await api.next(`Lambda-Home-Init-Micros: ${micros}\r\n`);
+const poll = async (api, fn, headers) => {
+  let reply = await api.next(headers);
   while (reply.status === 200) {
     served = true;
     const answer = await invoke(api, fn, reply);
@@ -201,9 +209,34 @@ export const serve = async (api, fn, startedAt) => {
   process.exit(1);
 };
 
+// Polls and answers until the server is gone, on as many connections as there may be invocations at
+// once. `startedAt` counts as performance.now() does.
+export const serve = async (api, fn, startedAt) => {
+  const micros = Math.round((performance.now() - startedAt) * 1000);
+  const headers = `Lambda-Home-Init-Micros: ${micros}\r\n`;
+  const slots = Number(process.env.AWS_LAMBDA_MAX_CONCURRENCY);
+  if (!(slots > 1)) return poll(api, fn, headers);
+  expectSeveral();
+  tagLines();
+  const apis = [api, ...Array.from({ length: slots - 1 }, () => api.another())];
+  return Promise.all(apis.map((each) => poll(each, fn, headers)));
+};
+
+// A spare environment waits for its function here: takes over the function's environment.
+const become = async (api, env) => {
+  const sees = readdirSync(env.LAMBDA_TASK_ROOT).join().slice(0, 1000);
+  const { status, body } = await api.ask("/lambda-home/function", `Lambda-Home-Sees: ${sees}\r\n`);
+  if (status !== 200) process.exit(1);
+  const startedAt = performance.now();
+  delete env._LAMBDA_HOME_SPARE;
+  Object.assign(env, JSON.parse(body).environment);
+  return startedAt;
+};
+
 const api = prepare(process.env.AWS_LAMBDA_RUNTIME_API);
+const startedAt = process.env._LAMBDA_HOME_SPARE ? await become(api, process.env) : 0;
 const taken = takeFunction(api, process.env);
 // As on AWS: when nothing is left to do, code that never finishes loading ends the process with
 // Node's 13 up to Node 22 and with 0 from Node 24 on.
 if (!MODERN) await taken;
-taken.then((fn) => serve(api, fn, 0));
+taken.then((fn) => serve(api, fn, startedAt));

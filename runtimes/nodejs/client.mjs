@@ -141,6 +141,11 @@ export class RuntimeApi {
     });
   }
 
+  // Asks for something and waits for it.
+  ask(path, headers) {
+    return this.exchange(`GET ${BASE}${path} HTTP/1.1\r\nHost: ${this.#host}\r\n${headers}\r\n`);
+  }
+
   // Sends one request alone and waits for its reply.
   exchange(text) {
     this.#hold();
@@ -159,20 +164,32 @@ export class RuntimeApi {
     this.#hold();
     if (!this.#socket) this.connect();
     const socket = this.#socket;
+    let ended = false;
+    let over = false; // nobody reads any more
+    const replied = new Promise((resolve) => {
+      const take = (reply) => {
+        over = true;
+        // Refused in the middle: what follows on this connection would be read as the rest of it.
+        if (!ended) socket.destroy();
+        resolve(reply);
+      };
+      this.#waiting.push({ text: null, resolve: take });
+    });
     socket.write(`${this.#open(path, headers)}Transfer-Encoding: chunked\r\n\r\n`);
     return {
       write: (bytes, done) => {
+        if (over) return done(new Error("write EPIPE: nobody reads the response any more"));
         socket.cork();
         socket.write(`${bytes.length.toString(16)}\r\n`);
         socket.write(bytes);
-        socket.write("\r\n", () => done()); // a lost connection shows in the reply
+        socket.write("\r\n", done);
         socket.uncork();
       },
-      end: (trailers) => new Promise((resolve) => {
-        if (socket !== this.#socket) return resolve(null);
-        this.#waiting.push({ text: null, resolve });
-        socket.write(`0\r\n${trailers}\r\n`);
-      }),
+      end: (trailers) => {
+        ended = true;
+        if (!over) socket.write(`0\r\n${trailers}\r\n`);
+        return replied;
+      },
     };
   }
 

@@ -1,5 +1,6 @@
 // The context object, and the other places AWS tells a function about its invocation.
 
+import { current, several, within } from "./current.mjs";
 import { MODERN } from "./errors.mjs";
 import { HttpResponseStream } from "./stream.mjs";
 import { streamifyResponse } from "./loader.mjs";
@@ -17,7 +18,8 @@ const parseJson = (text, name) => {
 export const buildContext = (headers, env) => {
   const deadline = Number.parseInt(headers["lambda-runtime-deadline-ms"], 10);
   const traceId = headers["lambda-runtime-trace-id"];
-  if (traceId) env._X_AMZN_TRACE_ID = traceId;
+  // A variable of the process can speak for one invocation only.
+  if (traceId && !several()) env._X_AMZN_TRACE_ID = traceId;
   else delete env._X_AMZN_TRACE_ID;
   const getRemainingTimeInMillis = () => deadline - Date.now();
   const ofInvocation = {
@@ -39,7 +41,10 @@ export const buildContext = (headers, env) => {
         ...ofInvocation, xRayTraceId: traceId, getRemainingTimeInMillis,
         functionName, functionVersion, ...ofFunction,
       }
-    : { functionVersion, functionName, ...ofFunction, ...ofInvocation, getRemainingTimeInMillis };
+    : {
+        functionVersion, functionName, ...ofFunction, ...ofInvocation,
+        ...(several() ? { xRayTraceId: traceId } : {}), getRemainingTimeInMillis,
+      };
 };
 
 const KEYS = Object.freeze({
@@ -51,29 +56,29 @@ const KEYS = Object.freeze({
 // awslambda.InvokeStore, which AWS's SDK and tracing libraries read from Node 24 on.
 class InvokeStore {
   static PROTECTED_KEYS = KEYS;
-  #current;
-
   getContext() {
-    return this.#current;
+    return current().context;
   }
 
   hasContext() {
-    return this.#current !== undefined;
+    return current().context !== undefined;
   }
 
   get(key) {
-    return this.#current?.[key];
+    return current().context?.[key];
   }
 
   set(key, value) {
     if (Object.values(KEYS).includes(key)) {
       throw new Error(`Cannot modify protected Lambda context field: ${String(key)}`);
     }
-    this.#current = { ...this.#current, [key]: value };
+    const own = current();
+    own.context = { ...own.context, [key]: value };
   }
 
   run(context, work) {
-    this.#current = context;
+    if (several()) return within(Object.assign(Object.create(current()), { context }), work);
+    current().context = context;
     return work();
   }
 
@@ -101,9 +106,9 @@ export const defineGlobals = (env) => {
 
 export const enterInvocation = (context) => {
   if (!MODERN) return;
-  store.run({
+  current().context = {
     [KEYS.REQUEST_ID]: context.awsRequestId,
     [KEYS.X_RAY_TRACE_ID]: context.xRayTraceId,
     [KEYS.TENANT_ID]: context.tenantId,
-  }, () => {});
+  };
 };

@@ -3,6 +3,7 @@
 // Each function takes the handler, the event, the context and `finish`, with `finish.succeed(value)`
 // and `finish.fail(error)`; exactly one of them is called, once, per invocation.
 
+import { several } from "./current.mjs";
 import { MODERN, serialise } from "./errors.mjs";
 
 const TWICE =
@@ -47,7 +48,8 @@ export const callLegacy = (handler, event, context, finish) => {
   const settle = (error, result, wait) => {
     emptyLoop.reset();
     if (error !== undefined && error !== null) return finish.fail(error);
-    if (!wait) return complete(result);
+    // With several invocations at once the loop is never empty.
+    if (!wait || several()) return complete(result);
     emptyLoop.listener = () => setImmediate(() => complete(result));
   };
   const once = (say) => (...args) => {

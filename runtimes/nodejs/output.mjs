@@ -3,6 +3,7 @@
 
 import { createRequire, syncBuiltinESMExports } from "node:module";
 
+import { current, holders, several } from "./current.mjs";
 import { MODERN, intoError, toLogged } from "./errors.mjs";
 
 // import of a built-in builds a module around it: a millisecond each that require() does not take.
@@ -14,9 +15,11 @@ const { closeSync, fstatSync, openSync, writeSync } = fs; // as they are now, no
 
 const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
 
-let wrote = false; // since the last fence
-let requestId = MODERN ? "-" : undefined; // AWS prints these before the first invocation
-let tenantId;
+const LINE_END = 10;
+// Up to this many bytes the kernel keeps a write to a pipe in one piece, also beside other writers.
+const PIPE_BUF = 4096;
+const LONGEST_LINE = 256 * 1024;
+
 let options = { json: false, minimum: LEVELS.TRACE };
 
 const pause = new Int32Array(new SharedArrayBuffer(4));
@@ -33,16 +36,64 @@ const put = (bytes) => {
   }
 };
 
-const write = (text) => {
-  wrote = true;
-  put(Buffer.from(text));
+// Whole lines, each with the name of its invocation in front.
+const putTagged = (own, lines) => {
+  const tag = Buffer.from(own.active ? `\x1eFROM ${own.id}\x1e` : "");
+  let batch = [];
+  let size = 0;
+  for (let at = 0; at < lines.length; ) {
+    const end = lines.indexOf(LINE_END, at) + 1;
+    const length = tag.length + end - at;
+    if (size > 0 && size + length > PIPE_BUF) {
+      put(Buffer.concat(batch));
+      [batch, size] = [[], 0];
+    }
+    batch.push(tag, lines.subarray(at, end));
+    size += length;
+    at = end;
+  }
+  put(Buffer.concat(batch));
 };
+
+const endLine = (own) => {
+  if (own.output.restSize === 0) return;
+  const line = Buffer.concat([...own.output.rest, Buffer.from("\n")]);
+  [own.output.rest, own.output.restSize] = [[], 0];
+  putTagged(own, line);
+};
+
+const hold = (own, bytes) => {
+  own.output.rest.push(Buffer.from(bytes));
+  own.output.restSize += bytes.length;
+  if (own.output.restSize > LONGEST_LINE) endLine(own);
+};
+
+const putLines = (own, bytes) => {
+  const end = bytes.lastIndexOf(LINE_END) + 1;
+  if (end > 0) {
+    const lines = Buffer.concat([...own.output.rest, bytes.subarray(0, end)]);
+    [own.output.rest, own.output.restSize] = [[], 0];
+    putTagged(own, lines);
+  }
+  if (end < bytes.length) hold(own, bytes.subarray(end));
+};
+
+const emit = (bytes) => {
+  const own = current();
+  own.output.wrote = true;
+  if (several()) putLines(own, bytes);
+  else put(bytes);
+};
+
+const write = (text) => emit(Buffer.from(text));
 
 // Ends the output of one invocation. "1" if a fence line was written, "0" if there was no output and
 // it was not asked for `always`.
 export const fence = (id, always = false) => {
-  if (!wrote && !always) return "0";
-  wrote = false;
+  const own = current();
+  if (!own.output.wrote && !always) return "0";
+  endLine(own);
+  own.output.wrote = false;
   put(Buffer.from(`\x1eFENCE ${id}\x1e\n`));
   return "1";
 };
@@ -75,8 +126,7 @@ const divertStream = (name) => {
         throw new TypeError("The \"chunk\" argument must be of type string or an instance of " +
           `Buffer, TypedArray, or DataView. Received ${chunk === null ? "null" : typeof chunk}`);
       }
-      wrote = true;
-      put(typeof chunk === "string"
+      emit(typeof chunk === "string"
         ? Buffer.from(chunk, encoding)
         : new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
       if (typeof callback === "function") process.nextTick(callback);
@@ -87,13 +137,48 @@ const divertStream = (name) => {
   Object.defineProperty(process, name, { configurable: true, enumerable: true, get: patched });
 };
 
+// The bytes that fs.write(fd, ...args) stands for.
+const written = (data, args) => {
+  if (typeof data === "string") {
+    return Buffer.from(data, typeof args[1] === "string" ? args[1] : "utf8");
+  }
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const { offset = 0, length } = typeof args[0] === "object" && args[0] !== null
+    ? args[0] : { offset: args[0] ?? 0, length: args[1] };
+  const start = typeof offset === "number" ? offset : 0;
+  return bytes.subarray(start, typeof length === "number" ? start + length : undefined);
+};
+
+// With several invocations at once what is written to the descriptor needs their names, too.
+const tagDescriptorWrites = (name, original) => function write_(fd, data, ...args) {
+  if ((fd !== 1 && fd !== 2) || !(typeof data === "string" || ArrayBuffer.isView(data))) {
+    return original.call(this, fd, data, ...args);
+  }
+  const bytes = written(data, args);
+  emit(bytes);
+  if (name === "writeSync") return bytes.length;
+  const callback = args.at(-1);
+  if (typeof callback === "function") process.nextTick(callback, null, bytes.length, data);
+  return undefined;
+};
+
+export const tagLines = () => {
+  for (const name of ["write", "writeSync"]) {
+    const original = fs[name];
+    fs[name] = Object.defineProperties(
+      tagDescriptorWrites(name, original), Object.getOwnPropertyDescriptors(original));
+  }
+  syncBuiltinESMExports();
+  process.on("exit", () => holders().forEach(endLine));
+};
+
 // Loggers such as pino write to the descriptor itself: notice them, change nothing.
 const noticeDescriptorWrites = () => {
   for (const name of ["write", "writeSync"]) {
     const original = fs[name];
     const noticing = {
       [name](fd, ...rest) {
-        if (fd === 1 || fd === 2) wrote = true;
+        if (fd === 1 || fd === 2) current().output.wrote = true;
         return original.call(this, fd, ...rest);
       },
     }[name];
@@ -113,7 +198,8 @@ const withErrors = (_key, value) =>
     : value;
 
 const jsonLine = (level, message, params) => {
-  const line = { timestamp: new Date().toISOString(), level, requestId };
+  const { id, tenantId } = current();
+  const line = { timestamp: new Date().toISOString(), level, requestId: id };
   if (tenantId) line.tenantId = tenantId;
   if (params.length === 0) {
     line.message = message;
@@ -138,7 +224,7 @@ const jsonLine = (level, message, params) => {
 const log = (level, message, params) => {
   const line = options.json
     ? jsonLine(level, message, params)
-    : `${new Date().toISOString()}\t${requestId}\t${level}\t${format(message, ...params)}`;
+    : `${new Date().toISOString()}\t${current().id}\t${level}\t${format(message, ...params)}`;
   // As AWS does for a plain pipe: one log event is one line, inner line ends become \r.
   write(`${line.replaceAll("\n", "\r")}\n`);
 };
@@ -171,11 +257,6 @@ export const configureLogging = (env) => {
     minimum: LEVELS[env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase()] ?? LEVELS.TRACE,
   };
   patchConsole();
-};
-
-export const setInvocation = (id, tenant) => {
-  requestId = id;
-  tenantId = tenant;
 };
 
 // An error the runtime reports, e.g. "Invoke Error \t{...}".

@@ -15,8 +15,14 @@ const BODY = "Lambda-Runtime-Function-Error-Body";
 // A header value may not hold line ends or anything else that is not printable.
 export const headerSafe = (value) => String(value).replace(/[^\x20-\x7e]/g, "?");
 
+// Servers bound the size of a header; trailers are read like headers.
+const LONGEST_MESSAGE = 4096;
+const LONGEST_TRACE = 16;
+
 const errorTrailers = (error) => {
   const answer = toAnswer(error);
+  answer.errorMessage = answer.errorMessage?.slice(0, LONGEST_MESSAGE);
+  answer.trace = answer.trace?.slice(0, LONGEST_TRACE).map((line) => line.slice(0, 400));
   const body = Buffer.from(JSON.stringify(answer)).toString("base64");
   return `${TYPE}: ${headerSafe(answer.errorType)}\r\n${BODY}: ${body}\r\n`;
 };
@@ -60,7 +66,10 @@ export const createResponseStream = (begin, highWaterMark) => {
     if (started) throw new InvalidStreamingOperation("Cannot set content-type, too late.");
     contentType = headerSafe(type);
   };
+  // Who waits for "drain" alone would wait for ever once nobody reads any more.
+  const comeBack = () => process.nextTick(() => stream.emit("drain"));
   stream.write = (chunk, ...rest) => {
+    if (stream.destroyed) comeBack();
     if (!started) {
       started = true;
       firstWrite();
@@ -81,7 +90,7 @@ export const createResponseStream = (begin, highWaterMark) => {
   const closed = new Promise((done) => {
     stream.once("finish", done);
     stream.once("close", done);
-    stream.on("error", () => {}); // reported when the handler is done
+    stream.on("error", comeBack); // reported when the handler is done
   });
 
   const fail = (error) => {

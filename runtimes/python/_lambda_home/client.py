@@ -45,6 +45,7 @@ class RuntimeClient:
             self._sock = _socket.socket(family, _socket.SOCK_STREAM)
             self._sock.connect((host, int(port)))
             self._sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            self._pid = os.getpid()
         except OSError as error:
             raise ServerGoneError from error
 
@@ -94,14 +95,78 @@ class RuntimeClient:
                 raise ServerGoneError from error
         return self.next()
 
+    def wait_for_function(self, sees):
+        """A spare environment waits for its function: the environment variables of the function that it becomes.
+
+        `sees` are the names in the task root, by which the server knows that code can be put there.
+        """
+        import json
+
+        path = "GET " + PREFIX + "lambda-home/function" + self._common
+        try:
+            self._send((path + "Lambda-Home-Sees: " + ",".join(sees)[:1000] + "\r\n\r\n").encode("utf-8"))
+            status, _, body = self._read()
+        except OSError as error:
+            raise ServerGoneError from error
+        if status != 200:
+            raise ServerGoneError
+        return json.loads(body)["environment"]
+
     def report_init_error(self, error_type, body):
         """Tells why the function cannot be loaded; raises ServerGoneError."""
+        if os.getpid() != self._pid:
+            self.connect()
         head = self._head("init/error", "init", "application/json", body, error_type)
         try:
             self._send(head, body)
             self._read()
         except OSError as error:
             raise ServerGoneError from error
+
+    def begin_stream(self, request_id, content_type):
+        """Starts a streamed response, on a new connection if this one was lost meanwhile; raises OSError, ServerGoneError."""
+        if self._has_news():
+            self.connect()
+        head = (
+            "POST %sinvocation/%s/response%sContent-Type: %s\r\nTransfer-Encoding: chunked\r\n"
+            "Lambda-Runtime-Function-Response-Mode: streaming\r\n"
+            "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n"
+            # The headers leave before the output is known: always a fence.
+            "Lambda-Home-Fence: 1\r\nLambda-Home-Peak-Kib: %d\r\n\r\n"
+            % (PREFIX, request_id, self._common, content_type, self._output.peak_kib())
+        )
+        self._send(head.encode("latin-1"))
+
+    def send_piece(self, *parts):
+        """Sends a part of a streamed response; raises OSError when the server has refused it or is gone."""
+        if self._has_news():
+            raise BrokenPipeError("nobody reads the response any more")
+        self._send(*parts)
+
+    def finish_stream_and_next(self, request_id, tail, broken):
+        """Writes the fence, sends the end of a streamed response (`tail`, perhaps nothing) and waits for the next invocation."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+        self._output.dirty = True
+        self._output.fence(request_id)
+        try:
+            if not broken:
+                self._send(tail, self._next)
+                self._read()
+                return self._invocation(self._read())
+        except OSError:
+            pass
+        # Half of a response cannot be sent again: the server knows what it has.
+        self.connect()
+        return self.next()
+
+    def _has_news(self):
+        """Whether the server has said something, or hung up, though it is not its turn."""
+        try:
+            self._sock.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        return True
 
     def _head(self, path, fence_id, content_type, body, error_type):
         fenced = self._output.fence(fence_id)

@@ -5,6 +5,8 @@ import os
 import sys
 import time
 
+# What awslambda.streamify_response leaves on a handler.
+STREAMING = "aws.lambda.runtime.handler.streaming"
 NO_BREAK_SPACE = "\u00a0"
 INTERNAL_FILES = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -46,6 +48,13 @@ class Failure:
             output.log(self._log_text())
         return self._encode(self._document)
 
+    def shortened(self, length):
+        """The JSON body where there is little room: `length` characters of the message and the ends of the stack trace."""
+        trace = self._document["stackTrace"]
+        ends = trace if len(trace) <= 16 else trace[:8] + trace[-8:]
+        short = {"errorMessage": self._document["errorMessage"][:length], "stackTrace": [entry[:400] for entry in ends]}
+        return self._encode(dict(self._document, **short))
+
     def _log_text(self):
         message = self._document["errorMessage"]
         lines = ["[ERROR] " + self.error_type + (": " + message if message else ""), "Traceback (most recent call last):"]
@@ -60,20 +69,29 @@ class Failure:
 class Function:
     """A loaded function, or the `fault` that kept it from loading."""
 
+    fault_type = Fault
+
     def __init__(self, environ, output, marshal_module, context_module):
         self._environ = environ
-        self._output = output
+        self.output = output
         self._loads = marshal_module.loads
         self._context_type = context_module.LambdaContext
         self._environment = context_module.Environment(environ, output)
         self.encoder = marshal_module.Encoder(environ.get("AWS_EXECUTION_ENV"))
         self.json_log = environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
         self.fault = None
-        self._handler = None
+        self.handler = None
+        # Of a function that streams its responses: runs it for one invocation.
+        self.exchange = None
         try:
-            self._handler = find_handler(environ.get("_HANDLER", ""))
+            self.handler = find_handler(environ.get("_HANDLER", ""))
         except Exception as error:
             self.fault = Failure(self, error)
+
+    @property
+    def streams(self):
+        """Whether the handler was given to awslambda.streamify_response."""
+        return self.fault is None and getattr(self.handler, STREAMING, None) == "response"
 
     def serve(self, client, init_micros):
         """Answers invocations for ever; only the server or the function itself ends it."""
@@ -81,6 +99,9 @@ class Function:
         while True:
             request_id = headers[b"lambda-runtime-aws-request-id"].decode("latin-1")
             self._announce(request_id, headers)
+            if self.exchange is not None:
+                headers, body = self.exchange(self, client, request_id, headers, body)
+                continue
             answer = self._answer(headers, body, request_id)
             # Nothing of this invocation stays in memory while the next one is awaited.
             del headers, body
@@ -88,9 +109,9 @@ class Function:
             del answer
 
     def _announce(self, request_id, headers):
-        self._output.request_id = request_id
+        self.output.request_id = request_id
         tenant = headers.get(b"lambda-runtime-aws-tenant-id")
-        self._output.tenant_id = None if tenant is None else tenant.decode("utf-8", "replace")
+        self.output.tenant_id = None if tenant is None else tenant.decode("utf-8", "replace")
         trace_id = headers.get(b"lambda-runtime-trace-id")
         if trace_id is not None:
             self._environ["_X_AMZN_TRACE_ID"] = trace_id.decode("latin-1")
@@ -99,19 +120,27 @@ class Function:
 
     def _answer(self, headers, body, request_id):
         try:
-            return self._handle_event_request(self._handler, headers, body)
+            return self._handle_event_request(self.handler, headers, body)
         except Exception as error:
-            failure = Failure(self, error, request_id)
-        return "application/json", failure.report(self._output), failure.error_type
+            failure = self.failure(error, request_id)
+        return "application/json", failure.report(self.output), failure.error_type
 
-    def _handle_event_request(self, request_handler, headers, body):
+    def failure(self, error, request_id):
+        """How `error` is told."""
+        return Failure(self, error, request_id)
+
+    def arguments(self, headers, body):
+        """Event and context of an invocation; raises Fault for what cannot be read."""
         lambda_context = self._context_type(
             self._environment,
             headers,
             self._header_json(headers, b"lambda-runtime-client-context", "Client Context"),
             self._header_json(headers, b"lambda-runtime-cognito-identity", "Cognito Identity"),
         )
-        event = self._event(headers, body)
+        return self._event(headers, body), lambda_context
+
+    def _handle_event_request(self, request_handler, headers, body):
+        event, lambda_context = self.arguments(headers, body)
         response = request_handler(event, lambda_context)
         if isinstance(response, bytes):
             return "application/unknown", response
@@ -140,9 +169,22 @@ class Function:
             raise Fault("Runtime.LambdaContextUnmarshalError", message) from None
 
 
-def load(environ, output, marshal_module, context_module):
-    """Loads the function that `environ` describes; never raises for the function's own mistakes (see `Function.fault`)."""
-    return Function(environ, output, marshal_module, context_module)
+def load(environ, output, marshal_module, context_module, private_module):
+    """Loads the function that `environ` describes; never raises for the function's own mistakes (see `Function.fault`).
+
+    Where the environment takes several requests at once it returns in one process for each, and never in this one.
+    """
+
+    def load_here():
+        function = Function(environ, output, marshal_module, context_module)
+        if function.streams:
+            function.exchange = private_module("streaming").exchange
+        return function
+
+    slots = environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "")
+    if slots.isdigit() and int(slots) > 1:
+        return private_module("workers").load_in_each(int(slots), output, load_here)
+    return load_here()
 
 
 def find_handler(handler):

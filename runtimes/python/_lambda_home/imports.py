@@ -20,6 +20,10 @@ PRELOADED = frozenset(
 )
 
 
+# What `.pth` files that were read ahead have added to `sys.path`, by directory.
+READ = {}
+
+
 class StandardLibraryFirst:
     """A finder that takes PRELOADED modules from the standard library, whatever lies in the deployment package."""
 
@@ -89,6 +93,17 @@ def enter(environ, start_path, logging_module, output):
         _read_pth_files(directory)
 
 
+def read_ahead():
+    """Reads the `.pth` files of the interpreter's own packages before there is a function (in a spare environment)."""
+    if not sys.flags.no_site:
+        return
+    for directory in _site_dirs((), (), sys.path):
+        before = sys.path[:]
+        _read_pth_files(directory)
+        READ[directory] = [path for path in sys.path if path not in before]
+        sys.path[:] = before
+
+
 def _site_dirs(start_path, extra, library_path):
     """The interpreter's own site-packages (there AWS keeps pip and the SDK since Python 3.11)."""
     if not sys.flags.no_site:
@@ -108,6 +123,9 @@ def _add_site_builtins():
 
 
 def _read_pth_files(directory):
+    if directory in READ:
+        sys.path.extend(path for path in READ[directory] if path not in sys.path)
+        return
     try:
         if any(name.endswith(".pth") for name in os.listdir(directory)):
             import site

@@ -4,6 +4,8 @@
 collects its output. Both are context managers; neither leaves a thread, socket or process behind.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import socket
@@ -29,6 +31,8 @@ class Answer:
     request_id: str
     headers: Mapping[str, str]
     body: bytes
+    chunks: Sequence[int] = ()
+    trailers: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -57,8 +61,27 @@ class _State:
     nexts: list[Mapping[str, str]] = field(default_factory=list)
     connections: list[_Connection] = field(default_factory=list)
     refusals: list[int] = field(default_factory=list)
+    streamed: bytes = b""
+    cut: _Cut | None = None
     parked: int = 0
     closing: bool = False
+
+
+@dataclass(frozen=True)
+class _Body:
+    """A request's body, the sizes of its chunks, and its trailers."""
+
+    data: bytes
+    chunks: Sequence[int] = ()
+    trailers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """What happens to a stream: nothing more is read after so many bytes."""
+
+    after: int
+    status: int | None
 
 
 class FakeRuntimeApi:
@@ -68,6 +91,8 @@ class FakeRuntimeApi:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._changed = threading.Condition()
         self._state = _State()
+        self._reads = threading.Event()
+        self._reads.set()
         self._threads = [threading.Thread(target=self._accept, name="fake-runtime-api")]
         self._threads[0].start()
 
@@ -118,6 +143,22 @@ class FakeRuntimeApi:
         """The next POST gets `status` instead of 202 (it is recorded all the same)."""
         self._state.refusals.append(status)
 
+    def wait_until_streamed(self, data: bytes) -> None:
+        """Waits until exactly `data` has come of the stream that is being read; AssertionError."""
+        self.wait_for(lambda: self._state.streamed == data)
+
+    def pause_reading(self) -> None:
+        """Reads no more chunks of a stream, until `go_on_reading`."""
+        self._reads.clear()
+
+    def go_on_reading(self) -> None:
+        """Ends `pause_reading`."""
+        self._reads.set()
+
+    def cut_next_stream(self, after: int, status: int | None = None) -> None:
+        """Closes the connection after so many bytes of the next stream; first answers `status`."""
+        self._state.cut = _Cut(after, status)
+
     def drop_connections(self) -> None:
         """Closes every connection, parked ones too; new ones are accepted."""
         with self._changed:
@@ -153,6 +194,7 @@ class FakeRuntimeApi:
                 return
             self._state.closing = True
             self._changed.notify_all()
+        self._reads.set()
         self.drop_connections()
         # Wakes the accepting thread; close() alone would leave it in accept().
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -166,6 +208,7 @@ class FakeRuntimeApi:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = _Connection(sock, sock.makefile("rb"))
             thread = threading.Thread(target=self._serve, args=(connection,))
             with self._changed:
@@ -175,7 +218,10 @@ class FakeRuntimeApi:
 
     def _serve(self, connection: _Connection) -> None:
         with connection.sock, connection.stream, suppress(OSError, ValueError):
-            for method, path, headers, body in _requests(connection.stream):
+            for method, path, headers in _requests(connection.stream):
+                body = self._body(connection, headers)
+                if body is None:
+                    return
                 if method == "GET":
                     status, extra, answer = self._next(connection, headers)
                 else:
@@ -185,6 +231,37 @@ class FakeRuntimeApi:
                 lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(answer)}"]
                 lines += [f"{name}: {value}" for name, value in extra.items()]
                 connection.sock.sendall("\r\n".join([*lines, "", ""]).encode() + answer)
+
+    def _body(self, connection: _Connection, headers: Mapping[str, str]) -> _Body | None:
+        stream = connection.stream
+        if headers.get("transfer-encoding") != "chunked":
+            return _Body(stream.read(int(headers.get("content-length", 0))))
+        pieces: list[bytes] = []
+        self._note_streamed(b"")
+        while self._reads.wait() and (size := int(stream.readline(), 16)):
+            pieces.append(stream.read(size))
+            stream.readline()
+            self._note_streamed(pieces[-1])
+            if self._cuts(connection, sum(map(len, pieces))):
+                return None
+        return _Body(b"".join(pieces), [len(piece) for piece in pieces], _headers(stream))
+
+    def _note_streamed(self, piece: bytes) -> None:
+        with self._changed:
+            # Large streams are only ever compared as a whole, in the answer.
+            self._state.streamed = (self._state.streamed + piece)[:1000] if piece else b""
+            self._changed.notify_all()
+
+    def _cuts(self, connection: _Connection, received: int) -> bool:
+        cut = self._state.cut
+        if cut is None or received < cut.after:
+            return False
+        self._state.cut = None
+        if cut.status is not None:
+            answer = f"HTTP/1.1 {cut.status} Whatever\r\nContent-Length: 0\r\n\r\n"
+            connection.sock.sendall(answer.encode())
+        connection.close()
+        return True
 
     def _next(
         self, connection: _Connection, headers: Mapping[str, str]
@@ -203,13 +280,14 @@ class FakeRuntimeApi:
         return 200, extra, body
 
     def _record(
-        self, path: str, headers: Mapping[str, str], body: bytes
+        self, path: str, headers: Mapping[str, str], body: _Body
     ) -> tuple[int, Mapping[str, str], bytes]:
         parts = path.removeprefix("/2018-06-01/runtime/").split("/")
         if parts[0] == "invocation":
-            answer = Answer(parts[2], parts[1], headers, body)
+            kind, request_id = parts[2], parts[1]
         else:
-            answer = Answer("/".join(parts), "", headers, body)
+            kind, request_id = "/".join(parts), ""
+        answer = Answer(kind, request_id, headers, body.data, body.chunks, body.trailers)
         with self._changed:
             status = self._state.refusals.pop(0) if self._state.refusals else 202
             self._state.answers.append(answer)
@@ -217,25 +295,19 @@ class FakeRuntimeApi:
         return status, {"Content-Type": "application/json"}, b'{"status":"OK"}\n'
 
 
-def _requests(stream: BinaryIO) -> Iterator[tuple[str, str, Mapping[str, str], bytes]]:
+def _requests(stream: BinaryIO) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+    """The heads of the requests on a connection; the body is to be read before the next one."""
     while line := stream.readline():
         method, path, _ = line.decode("latin-1").split(" ")
-        headers = {}
-        while header := stream.readline().strip():
-            name, _, value = header.decode("latin-1").partition(":")
-            headers[name.lower()] = value.strip()
-        if headers.get("transfer-encoding") == "chunked":
-            body = b"".join(_chunks(stream))
-        else:
-            body = stream.read(int(headers.get("content-length", 0)))
-        yield method, path, headers, body
+        yield method, path, _headers(stream)
 
 
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
-    while size := int(stream.readline(), 16):
-        yield stream.read(size)
-        stream.readline()
-    stream.readline()
+def _headers(stream: BinaryIO) -> Mapping[str, str]:
+    headers = {}
+    while header := stream.readline().strip():
+        name, _, value = header.decode("latin-1").partition(":")
+        headers[name.lower()] = value.strip()
+    return headers
 
 
 def _wall_clock() -> float:
@@ -281,6 +353,11 @@ class Bootstrap:
     def stderr(self) -> str:
         """What has been read from the descriptor 2 it was started with."""
         return self._errors.decode()
+
+    @property
+    def ended(self) -> bool:
+        """Whether every process that could write to its descriptors has ended."""
+        return not any(reader.is_alive() for reader in self._readers)
 
     def __enter__(self) -> Self:
         return self
