@@ -19,6 +19,22 @@ class Cause(StrEnum):
     NOT_STARTED = "environment could not be started"
 
 
+@dataclass(frozen=True, slots=True)
+class FleetPlan:
+    """How many environments a fleet may and must have, and how much each takes.
+
+    `slots` invocations run in one environment at a time. `minimum` environments are kept whether
+    there is work or not, `maximum` are never exceeded (None: no limit of its own). `provisioned`
+    are started ahead as provisioned concurrency; they count towards `minimum`. Where the numbers
+    contradict each other `maximum` wins.
+    """
+
+    slots: int = 1
+    minimum: int = 0
+    maximum: int | None = None
+    provisioned: int = 0
+
+
 # ------------------------------------------------------------------------------------------ events
 
 
@@ -28,6 +44,26 @@ class Queued:
 
     invocation: str
     key: str
+    timeout_s: float
+    now: float
+
+
+@dataclass(slots=True)
+class Planned:
+    """Fleet `key` is to have this plan from now on, whether it has had work or not."""
+
+    key: str
+    plan: FleetPlan
+    timeout_s: float
+    now: float
+
+
+@dataclass(slots=True)
+class Prewarm:
+    """`count` environments of fleet `key` should be starting or idle, for work that will come."""
+
+    key: str
+    count: int
     timeout_s: float
     now: float
 
@@ -58,7 +94,11 @@ class StartFailed:
 
 @dataclass(slots=True)
 class Polled:
-    """The runtime asked for its next invocation."""
+    """The runtime asked for its next invocation: one slot of the environment is free.
+
+    A poll of an environment all of whose slots are taken or free already (a runtime that
+    reconnected, or polls before it answers) changes nothing.
+    """
 
     environment: str
     now: float
@@ -114,6 +154,8 @@ class Tick:
 
 Event = (
     Queued
+    | Planned
+    | Prewarm
     | SlotFree
     | Started
     | StartFailed
@@ -131,10 +173,15 @@ Event = (
 
 @dataclass(slots=True)
 class Start:
-    """Start an environment of fleet `key` under this new id."""
+    """Start an environment of fleet `key` under this new id, to run `slots` invocations at once.
+
+    `provisioned`: it is started ahead, as a part of provisioned concurrency.
+    """
 
     environment: str
     key: str
+    provisioned: bool = False
+    slots: int = 1
 
 
 @dataclass(slots=True)
@@ -172,7 +219,7 @@ class Freeze:
 
 @dataclass(slots=True)
 class Thaw:
-    """Resume a frozen environment; a Deliver to it follows."""
+    """Resume a frozen environment; a Deliver to it may follow."""
 
     environment: str
 

@@ -4,19 +4,25 @@
 clock. The lifecycle of an environment is the table TRANSITIONS:
 
     STARTING -> IDLE -> BUSY -> ANSWERED -> IDLE ...     any -> STOPPING -> gone
-                  |      ^
-                  v      |
+                 ^|      ^
+                 |v      |
                 FROZEN --+
 
 ANSWERED (has replied, has not polled again) keeps an environment from being given work that it
 cannot take yet. Rules:
 
-- one environment runs one invocation at a time, and serves one fleet for its whole life;
-- the environment used last is used first (LIFO), a frozen one before a new one is started;
-- a new one is started only where the queue is longer than what is starting or about to poll;
-- idle environments freeze after `soft_s` and stop after `hard_s`; a busy one stops only by its own
-  timeout;
+- one slot runs one invocation at a time; an environment has one slot, or as many as its fleet's
+  plan said when it started, and serves one fleet for its whole life;
+- one with a free slot that runs something is used first, the fullest before others; then the idle
+  one used last (LIFO), then a frozen one; a new one is started only where the queue is longer than
+  the slots that are starting or about to poll. Provisioned ones come before others of their kind;
+- an invocation that times out fails alone and blocks its slot until the runtime polls again; an
+  environment all of whose slots are blocked is stopped, nothing else stops one at work;
+- idle environments freeze after `soft_s` and stop after `hard_s`, but for those the plan keeps;
+- never more than the plan's maximum; what waits beyond it waits for a slot;
 - a retired fleet finishes what was queued, then stops.
+
+Records and slots are in `fleets`, how many environments there are in `fleet_size`.
 
 Sources: Lambda@Home's scheduling rule (need = queued - idle, restart stopped first), AWS's init and
 invoke phases (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
@@ -24,100 +30,59 @@ invoke phases (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-envir
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
 
+from lambda_home.scheduler import fleet_size
+from lambda_home.scheduler.autoscaling import STEADY_S
 from lambda_home.scheduler.events import (
     Answered,
     Cause,
     Complete,
-    Deliver,
     Event,
     Exited,
     Fail,
-    Freeze,
     InitFailed,
     Instruction,
+    Planned,
     Polled,
+    Prewarm,
     Queued,
     Retired,
     SlotFree,
-    Start,
     Started,
     StartFailed,
-    Stop,
     Thaw,
     Tick,
     Undelivered,
 )
+from lambda_home.scheduler.fleets import (
+    TRANSITIONS,
+    Common,
+    Environment,
+    EnvironmentState,
+    Fleet,
+    IllegalTransition,
+    PoolLimits,
+)
+
+__all__ = [
+    "POLL_PATIENCE_S",
+    "SLOT_PATIENCE_S",
+    "TRANSITIONS",
+    "EnvironmentState",
+    "IllegalTransition",
+    "Pool",
+    "PoolLimits",
+]
 
 # A runtime that has answered polls again within microseconds; one that takes longer than this is
-# not counted on any more when deciding whether to start another environment.
+# not counted on any more when deciding whether to start another environment. The workers of an
+# environment with several slots load the function one by one, and are given longer for that.
 POLL_PATIENCE_S = 0.1
-
-
-class EnvironmentState(StrEnum):
-    """Where an environment is in its life."""
-
-    STARTING = "starting"
-    IDLE = "idle"
-    FROZEN = "frozen"
-    BUSY = "busy"
-    ANSWERED = "answered"
-    STOPPING = "stopping"
-
+SLOT_PATIENCE_S = 1.0
 
 _S = EnvironmentState
-TRANSITIONS: dict[EnvironmentState, frozenset[EnvironmentState]] = {
-    _S.STARTING: frozenset({_S.IDLE, _S.STOPPING}),
-    _S.IDLE: frozenset({_S.BUSY, _S.FROZEN, _S.STOPPING}),
-    _S.FROZEN: frozenset({_S.BUSY, _S.STOPPING}),
-    _S.BUSY: frozenset({_S.ANSWERED, _S.STOPPING}),
-    _S.ANSWERED: frozenset({_S.IDLE, _S.STOPPING}),
-    _S.STOPPING: frozenset(),
-}
-
-
-class IllegalTransition(Exception):
-    """A bug in the pool: says which environment, both states and the event."""
-
-
-@dataclass(slots=True)
-class PoolLimits:
-    """Seconds: idle times before freezing and stopping, and the limit of the init phase."""
-
-    soft_s: float = 45.0
-    hard_s: float = 300.0
-    init_s: float = 10.0
-
-
-@dataclass(slots=True)
-class _Environment:
-    id: str
-    fleet: _Fleet
-    state: EnvironmentState
-    since: float
-    invocation: str | None = None
-    deadline: float | None = None
-    begun: bool = False
-    # Set where init is redone under the function's own timeout, which then covers init and invoke.
-    extended: bool = False
-    invoke_by: float | None = None
-
-
-@dataclass(slots=True)
-class _Fleet:
-    key: str
-    timeout_s: float
-    queue: deque[str] = field(default_factory=deque)
-    idle: list[_Environment] = field(default_factory=list)
-    frozen: list[_Environment] = field(default_factory=list)
-    members: dict[str, _Environment] = field(default_factory=dict)
-    starting: int = 0
-    answered: int = 0
-    retired: bool = False
 
 
 class Pool:
@@ -125,11 +90,13 @@ class Pool:
 
     def __init__(self, limits: PoolLimits, new_id: Callable[[], str]) -> None:
         self._limits = limits
-        self._new_id = new_id
-        self._fleets: dict[str, _Fleet] = {}
-        self._environments: dict[str, _Environment] = {}
+        self._fleets: dict[str, Fleet] = {}
+        self._environments: dict[str, Environment] = {}
+        self._common = Common(limits, new_id, self._environments)
         self._handlers: dict[type, Callable[..., list[Instruction]]] = {
             Queued: self._queued,
+            Planned: self._planned,
+            Prewarm: self._prewarm,
             SlotFree: self._slot_free,
             Started: self._started,
             StartFailed: self._ended,
@@ -168,119 +135,180 @@ class Pool:
         return ((e.id, e.fleet.key, e.state) for e in list(self._environments.values()))
 
     def keys(self) -> list[str]:
-        """The fleets that exist."""
+        """The fleets that exist: those with environments, a queue, or a plan of their own."""
         return list(self._fleets)
 
-    # ------------------------------------------------------------------------------------ events
+    def provisioned_allocated(self, key: str) -> int:
+        """How many of a fleet's planned provisioned environments exist, ready or starting."""
+        fleet = self._fleets.get(key)
+        return min(fleet.provisioned, fleet.plan.provisioned) if fleet else 0
+
+    def provisioned_ready(self, key: str) -> int:
+        """How many of a fleet's planned provisioned environments are through with their init."""
+        fleet = self._fleets.get(key)
+        if fleet is None:
+            return 0
+        not_ready = (_S.STARTING, _S.STOPPING)
+        ready = sum(e.provisioned and e.state not in not_ready for e in fleet.members.values())
+        return min(ready, fleet.plan.provisioned)
+
+    # ---------------------------------------------------------------------- what callers bring
 
     def _queued(self, event: Queued) -> list[Instruction]:
         fleet = self._fleets.get(event.key)
         if fleet is None:
-            fleet = self._fleets[event.key] = _Fleet(event.key, event.timeout_s)
-        if fleet.idle:
-            return [self._deliver(fleet.idle.pop(), event.invocation, event.now)]
+            fleet = self._new_fleet(event.key, event.timeout_s)
+        environment = fleet.take()
+        if environment is not None:
+            return [fleet.deliver(environment, event.invocation, event.now)]
         if fleet.frozen:
             environment = fleet.frozen.pop()
-            deliver = self._deliver(environment, event.invocation, event.now)
+            deliver = fleet.deliver(environment, event.invocation, event.now)
             return [Thaw(environment.id), deliver]
         fleet.queue.append(event.invocation)
-        return self._start_needed(fleet, event.now, fleet.answered)
+        return fleet_size.demand(fleet, event.now, fleet.returning)
+
+    def _planned(self, event: Planned) -> list[Instruction]:
+        fleet = self._fleets.get(event.key) or self._new_fleet(event.key, event.timeout_s)
+        fleet.timeout_s = event.timeout_s
+        stopped = fleet_size.adopt_plan(fleet, event.plan, event.now)
+        instructions = [*stopped, *fleet_size.serve(fleet, event.now)]
+        self._drop_if_done(fleet)
+        return instructions
+
+    def _prewarm(self, event: Prewarm) -> list[Instruction]:
+        fleet = self._fleets.get(event.key) or self._new_fleet(event.key, event.timeout_s)
+        instructions = [] if fleet.retired else fleet_size.prewarm(fleet, event.count, event.now)
+        self._drop_if_done(fleet)
+        return instructions
+
+    def _retired(self, event: Retired) -> list[Instruction]:
+        fleet = self._fleets.get(event.key)
+        if fleet is None:
+            return []
+        instructions = fleet_size.retire(fleet)
+        self._drop_if_done(fleet)
+        return instructions
+
+    # ----------------------------------------------------------------------- starts and their end
 
     def _slot_free(self, event: SlotFree) -> list[Instruction]:
         environment = self._environments.get(event.environment)
-        if environment is None or environment.state is not _S.STARTING:
-            return []
-        fleet = environment.fleet
-        begun = sum(e.begun and e.state is _S.STARTING for e in fleet.members.values())
-        if len(fleet.queue) <= begun:
-            self._remove(environment)
-        else:
-            environment.begun = True
+        if environment is not None and environment.state is _S.STARTING:
+            if fleet_size.is_wanted(environment):
+                environment.begun = True
+            else:
+                self._remove(environment)
         return []
 
     def _started(self, event: Started) -> list[Instruction]:
         environment = self._environments.get(event.environment)
         if environment is not None and environment.state is _S.STARTING:
-            fleet = environment.fleet
-            limit = fleet.timeout_s if environment.extended else self._limits.init_s
-            environment.deadline = event.now + limit
+            environment.deadline = event.now + self._init_limit(environment)
             environment.invoke_by = environment.deadline if environment.extended else None
         return []
 
-    def _polled(self, event: Polled) -> list[Instruction]:
-        environment = self._environments.get(event.environment)
-        if environment is None or environment.state not in (_S.STARTING, _S.ANSWERED):
-            return []  # a repeated poll of an idle runtime, or one that is being stopped
-        fleet = environment.fleet
-        self._move(environment, _S.IDLE, event.now)
-        if fleet.queue:
-            return [self._deliver(environment, fleet.queue.popleft(), event.now)]
-        if fleet.retired:
-            return self._stop(environment, event.now)
-        environment.deadline = None
-        fleet.idle.append(environment)
-        return []
-
-    def _answered(self, event: Answered) -> list[Instruction]:
-        environment = self._environments.get(event.environment)
-        if (
-            environment is None
-            or environment.state is not _S.BUSY
-            or environment.invocation != event.invocation
-        ):
-            return []  # late, or not its own: the caller has had another answer
-        self._move(environment, _S.ANSWERED, event.now)
-        environment.invocation = None
-        return [Complete(environment.id, event.invocation)]
-
-    def _undelivered(self, event: Undelivered) -> list[Instruction]:
-        environment = self._environments.get(event.environment)
-        if environment is None or environment.invocation != event.invocation:
-            return []
-        fleet = environment.fleet
-        environment.invocation = None
-        stop = self._stop(environment, event.now)
-        if fleet.idle:
-            return [*stop, self._deliver(fleet.idle.pop(), event.invocation, event.now)]
-        fleet.queue.appendleft(event.invocation)
-        return [*stop, *self._start_needed(fleet, event.now, fleet.answered)]
+    def _init_limit(self, environment: Environment) -> float:
+        if environment.extended:
+            return environment.fleet.timeout_s
+        if environment.provisioned:
+            return self._limits.provisioned_init_s
+        return self._limits.init_s
 
     def _init_failed(self, event: InitFailed) -> list[Instruction]:
         environment = self._environments.get(event.environment)
         if environment is None or environment.state is not _S.STARTING:
             return []
-        failed = self._blame(environment, Cause.INIT_FAILED)
-        return [*failed, *self._stop(environment, event.now)]
+        fleet = environment.fleet
+        fleet.backoff.failed(event.now)
+        failed = fleet.blame(environment, Cause.INIT_FAILED)
+        stop = fleet.stop(environment, event.now)
+        return [*failed, *stop, *fleet_size.serve(fleet, event.now)]
 
     def _ended(self, event: Exited | StartFailed) -> list[Instruction]:
         environment = self._environments.get(event.environment)
         if environment is None:
             return []
         fleet = environment.fleet
-        instructions: list[Instruction] = []
-        if environment.state is _S.BUSY and environment.invocation is not None:
-            instructions.append(Fail(environment.id, environment.invocation, Cause.EXITED))
-        elif environment.state is _S.STARTING:
+        instructions: list[Instruction] = [
+            Fail(environment.id, invocation, Cause.EXITED) for invocation in environment.running
+        ]
+        if environment.state is _S.STARTING:
             cause = Cause.NOT_STARTED if isinstance(event, StartFailed) else Cause.EXITED
-            instructions.extend(self._blame(environment, cause))
+            instructions.extend(fleet.blame(environment, cause))
+            fleet.backoff.failed(event.now)
+        elif _died_young(environment, event.now):
+            fleet.backoff.failed(event.now)
         self._remove(environment)
-        return [*instructions, *self._start_needed(fleet, event.now, fleet.answered)]
+        return [*instructions, *fleet_size.serve(fleet, event.now)]
 
-    def _retired(self, event: Retired) -> list[Instruction]:
-        fleet = self._fleets.get(event.key)
-        if fleet is None:
+    # ------------------------------------------------------------------------- what runtimes bring
+
+    def _polled(self, event: Polled) -> list[Instruction]:
+        environment = self._environments.get(event.environment)
+        if environment is None:
             return []
-        fleet.retired = True
-        instructions: list[Instruction] = []
-        spare_starting = fleet.starting - len(fleet.queue)
-        for environment in list(fleet.members.values()):
-            if environment.state in (_S.IDLE, _S.FROZEN):
-                instructions.extend(self._stop(environment, environment.since))
-            elif environment.state is _S.STARTING and spare_starting > 0:
-                spare_starting -= 1
-                instructions.extend(self._stop(environment, environment.since))
-        self._drop_if_done(fleet)
-        return instructions
+        fleet = environment.fleet
+        if environment.returning:
+            environment.returning -= 1
+            fleet.returning -= 1
+        elif environment.state is _S.STARTING:
+            fleet.first_poll(environment, event.now, SLOT_PATIENCE_S)
+        elif environment.blocked:
+            environment.blocked.pop(0)
+        else:
+            return []  # a repeated poll, or one of an environment that is being stopped
+        environment.free += 1
+        if fleet.queue and not environment.draining:
+            if environment.state is not _S.BUSY:
+                environment.move(_S.IDLE, event.now)
+            return [fleet.deliver(environment, fleet.queue.popleft(), event.now)]
+        return fleet.settle(environment, event.now)
+
+    def _answered(self, event: Answered) -> list[Instruction]:
+        environment = self._environments.get(event.environment)
+        if environment is None:
+            return []
+        deadline = environment.running.pop(event.invocation, None)
+        if deadline is None:
+            return self._answered_late(environment, event)
+        now = event.now
+        fleet = environment.fleet
+        environment.returning += 1
+        fleet.returning += 1
+        environment.return_by = deadline
+        complete = Complete(environment.id, event.invocation)
+        if environment.slots == 1:
+            environment.counted_until = now + POLL_PATIENCE_S
+            environment.move(_S.ANSWERED, now)
+            return [complete]
+        environment.counted_until = max(environment.counted_until, now + POLL_PATIENCE_S)
+        return [complete, *fleet.settle(environment, now)]
+
+    @staticmethod
+    def _answered_late(environment: Environment, event: Answered) -> list[Instruction]:
+        """Late, or not its own: the caller has had another answer. A blocked slot is working."""
+        if event.invocation not in environment.blocked:
+            return []
+        environment.blocked.remove(event.invocation)
+        environment.returning += 1
+        environment.fleet.returning += 1
+        environment.return_by = event.now + environment.fleet.timeout_s
+        environment.deadline = environment.next_due()
+        return []
+
+    def _undelivered(self, event: Undelivered) -> list[Instruction]:
+        environment = self._environments.get(event.environment)
+        if environment is None or event.invocation not in environment.running:
+            return []
+        fleet = environment.fleet
+        del environment.running[event.invocation]
+        environment.blocked.append("")
+        fleet.queue.appendleft(event.invocation)
+        settled = fleet.settle(environment, event.now)
+        return [*settled, *fleet_size.serve(fleet, event.now)]
+
+    # -------------------------------------------------------------------------------------- time
 
     def _tick(self, event: Tick) -> list[Instruction]:
         now = event.now
@@ -288,115 +316,49 @@ class Pool:
         for environment in list(self._environments.values()):
             if environment.deadline is not None and now >= environment.deadline:
                 instructions.extend(self._overdue(environment, now))
-            elif environment.state in (_S.IDLE, _S.FROZEN):
-                instructions.extend(self._idled(environment, now))
+            if environment.state is _S.IDLE or environment.state is _S.FROZEN:
+                instructions.extend(fleet_size.idled(environment, now))
         for fleet in self._fleets.values():
+            if fleet.short:
+                instructions.extend(fleet_size.replenish(fleet, now))
             if fleet.queue:
-                patient = sum(
-                    e.state is _S.ANSWERED and now - e.since < POLL_PATIENCE_S
-                    for e in fleet.members.values()
-                )
-                instructions.extend(self._start_needed(fleet, now, patient))
+                members = fleet.members.values()
+                counted_on = sum(e.returning for e in members if now < e.counted_until)
+                instructions.extend(fleet_size.demand(fleet, now, counted_on))
         return instructions
 
-    # ----------------------------------------------------------------------------------- actions
-
-    def _overdue(self, environment: _Environment, now: float) -> list[Instruction]:
-        if environment.state is _S.BUSY and environment.invocation is not None:
-            failed: list[Instruction] = [
-                Fail(environment.id, environment.invocation, Cause.TIMED_OUT)
-            ]
-            environment.invocation = None
-            return [*failed, *self._stop(environment, now)]
-        if environment.state is not _S.STARTING:
-            return self._stop(environment, now)  # has answered, but never asks for more
-        if environment.extended:
-            return [*self._blame(environment, Cause.TIMED_OUT), *self._stop(environment, now)]
-        # AWS: init over its limit is done again inside the first invoke, under its timeout.
+    def _overdue(self, environment: Environment, now: float) -> list[Instruction]:
         fleet = environment.fleet
-        stop = self._stop(environment, now)
+        if environment.state is not _S.STARTING:
+            return fleet.block_overdue(environment, now)
+        fleet.backoff.failed(now)
+        if environment.extended:
+            blamed = fleet.blame(environment, Cause.TIMED_OUT)
+            return [*blamed, *fleet.stop(environment, now)]
+        # AWS: init over its limit is done again inside the first invoke, under its timeout.
+        stop = fleet.stop(environment, now)
         if len(fleet.queue) > fleet.starting:
-            return [*stop, self._start(fleet, now, extended=True)]
+            again = fleet.start(now)
+            fleet.members[again.environment].extended = True
+            return [*stop, again]
         return stop
 
-    def _idled(self, environment: _Environment, now: float) -> list[Instruction]:
-        idle_for = now - environment.since
-        if idle_for >= self._limits.hard_s:
-            return self._stop(environment, now)
-        if environment.state is _S.IDLE and idle_for >= self._limits.soft_s:
-            fleet = environment.fleet
-            fleet.idle.remove(environment)
-            fleet.frozen.append(environment)
-            # Not by _move: `since` stays the time of the last use, from which hard_s counts.
-            environment.state = _S.FROZEN
-            return [Freeze(environment.id)]
-        return []
+    # ----------------------------------------------------------------------------------- records
 
-    def _blame(self, environment: _Environment, cause: Cause) -> list[Instruction]:
-        """Fail the invocation that has waited longest, as it caused this environment's start."""
-        queue = environment.fleet.queue
-        return [Fail(environment.id, queue.popleft(), cause)] if queue else []
+    def _new_fleet(self, key: str, timeout_s: float) -> Fleet:
+        fleet = self._fleets[key] = Fleet(key, timeout_s, self._common)
+        return fleet
 
-    def _deliver(self, environment: _Environment, invocation: str, now: float) -> Deliver:
-        self._move(environment, _S.BUSY, now)
-        deadline = now + environment.fleet.timeout_s
-        if environment.invoke_by is not None:
-            deadline = min(deadline, environment.invoke_by)
-            environment.invoke_by = None
-        environment.deadline = deadline
-        environment.invocation = invocation
-        return Deliver(environment.id, invocation, deadline)
-
-    def _start_needed(self, fleet: _Fleet, now: float, about_to_poll: int) -> list[Instruction]:
-        missing = len(fleet.queue) - fleet.starting - about_to_poll
-        return [self._start(fleet, now) for _ in range(missing)]
-
-    def _start(self, fleet: _Fleet, now: float, *, extended: bool = False) -> Start:
-        environment = _Environment(self._new_id(), fleet, _S.STARTING, now, extended=extended)
-        self._environments[environment.id] = environment
-        fleet.members[environment.id] = environment
-        fleet.starting += 1
-        return Start(environment.id, fleet.key)
-
-    def _stop(self, environment: _Environment, now: float) -> list[Instruction]:
-        if environment.state is _S.STOPPING:
-            return []
-        self._forget_place(environment)
-        self._move(environment, _S.STOPPING, now)
-        environment.deadline = None
-        return [Stop(environment.id)]
-
-    def _remove(self, environment: _Environment) -> None:
-        """The environment is gone."""
-        self._forget_place(environment)
-        self._count(environment, environment.state, -1)
-        del self._environments[environment.id]
-        del environment.fleet.members[environment.id]
+    def _remove(self, environment: Environment) -> None:
+        environment.fleet.remove(environment)
         self._drop_if_done(environment.fleet)
 
-    def _forget_place(self, environment: _Environment) -> None:
-        """Take the environment out of the list that its state has put it in."""
-        fleet = environment.fleet
-        places = {_S.IDLE: fleet.idle, _S.FROZEN: fleet.frozen}
-        place = places.get(environment.state)
-        if place is not None and environment in place:
-            place.remove(environment)
-
-    def _move(self, environment: _Environment, to: EnvironmentState, now: float) -> None:
-        if to not in TRANSITIONS[environment.state]:
-            raise IllegalTransition(f"{environment.id}: {environment.state} -> {to} at {now}")
-        self._count(environment, environment.state, -1)
-        self._count(environment, to, +1)
-        environment.state = to
-        environment.since = now
-
-    @staticmethod
-    def _count(environment: _Environment, state: EnvironmentState, by: int) -> None:
-        if state is _S.STARTING:
-            environment.fleet.starting += by
-        elif state is _S.ANSWERED:
-            environment.fleet.answered += by
-
-    def _drop_if_done(self, fleet: _Fleet) -> None:
-        if not fleet.members and not fleet.queue:
+    def _drop_if_done(self, fleet: Fleet) -> None:
+        if fleet.done:
             self._fleets.pop(fleet.key, None)
+
+
+def _died_young(environment: Environment, now: float) -> bool:
+    """Whether it went right after its init, without having been used: as good as not started."""
+    unused = environment.state in (_S.IDLE, _S.FROZEN) and environment.since == environment.ready_at
+    return unused and now - environment.since < STEADY_S

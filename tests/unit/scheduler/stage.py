@@ -22,6 +22,7 @@ from lambda_home.functions import FunctionVersion
 from lambda_home.scheduler.environments import Delivery, Outcome
 from lambda_home.scheduler.pool import EnvironmentState, PoolLimits
 from lambda_home.scheduler.scheduler import Machinery, Scheduler
+from lambda_home.scheduler.spares import SpareLimits
 
 
 @dataclass
@@ -32,13 +33,20 @@ class Stage:
     preparer: ReadyPreparer = field(default_factory=ReadyPreparer)
     limits: PoolLimits = field(default_factory=PoolLimits)
     starts: int = 8
+    spares: SpareLimits = field(default_factory=SpareLimits)
     clock: HandTurnedClock = field(default_factory=HandTurnedClock)
     logs: RememberingLogs = field(default_factory=RememberingLogs)
     callers: list[asyncio.Task[Outcome]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         made_of = Machinery(
-            self.sandbox, self.preparer, self.logs, self.clock, self.limits, self.starts
+            self.sandbox,
+            self.preparer,
+            self.logs,
+            self.clock,
+            self.limits,
+            self.starts,
+            self.spares,
         )
         self.scheduler = Scheduler(made_of)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 import pytest
+from unit.scheduler.pools import KEY, answer, new_pool, poll, queue, warm
 
 from lambda_home.scheduler.events import (
     Answered,
@@ -16,7 +15,6 @@ from lambda_home.scheduler.events import (
     Freeze,
     InitFailed,
     Polled,
-    Queued,
     Retired,
     SlotFree,
     Start,
@@ -32,31 +30,7 @@ from lambda_home.scheduler.pool import (
     TRANSITIONS,
     EnvironmentState,
     IllegalTransition,
-    Pool,
-    PoolLimits,
 )
-
-KEY = "fleet"
-
-
-def new_pool(**limits: float) -> Pool:
-    numbers = count(1)
-    return Pool(PoolLimits(**limits), lambda: f"e{next(numbers)}")
-
-
-def queue(pool: Pool, *names: str, now: float = 0.0, timeout_s: float = 3.0) -> list[object]:
-    return [i for n in names for i in pool.handle(Queued(n, KEY, timeout_s, now))]
-
-
-def warm(pool: Pool, environments: int = 1) -> None:
-    """Leave `environments` idle environments, e1 the first to have become idle."""
-    names = [f"warm{n}" for n in range(environments)]
-    queue(pool, *names)
-    for n in range(1, environments + 1):
-        assert pool.handle(Polled(f"e{n}", 0.0)) == [Deliver(f"e{n}", f"warm{n - 1}", 3.0)]
-    for n in range(1, environments + 1):
-        pool.handle(Answered(f"e{n}", f"warm{n - 1}", 0.0))
-        assert pool.handle(Polled(f"e{n}", 0.0)) == []
 
 
 def test_first_invocation_starts_an_environment_and_runs_when_it_polls() -> None:
@@ -253,11 +227,58 @@ def test_a_retired_fleet_stops_what_is_idle_and_lets_what_runs_finish() -> None:
     assert pool.keys() == []
 
 
+def test_a_start_of_a_retired_fleet_that_comes_up_with_nothing_to_do_is_counted_once() -> None:
+    pool = new_pool()
+    queue(pool, "i1", "i2")
+    pool.handle(Retired(KEY))
+    poll(pool, "e1")
+    answer(pool, "e1", "i1")
+    assert poll(pool, "e2") == [Stop("e2")]
+    assert queue(pool, "i3", "i4") == [Start("e3", KEY), Start("e4", KEY)]
+
+
 def test_a_retired_fleet_still_serves_what_was_queued_before() -> None:
     pool = new_pool()
     queue(pool, "i1")
     assert pool.handle(Retired(KEY)) == []
     assert pool.handle(Polled("e1", 0.5)) == [Deliver("e1", "i1", 3.5)]
+
+
+def test_a_timeout_of_a_redone_init_does_not_outlive_it() -> None:
+    pool = new_pool(init_s=10.0)
+    queue(pool, "i1")
+    pool.handle(Started("e1", 0.0))
+    pool.handle(Tick(10.0))
+    pool.handle(Started("e2", 10.0))
+    queue(pool, "i2", now=10.1)
+    pool.handle(Polled("e3", 10.2))
+    pool.handle(Answered("e3", "i1", 10.3))
+    pool.handle(Polled("e3", 10.3))
+    pool.handle(Answered("e3", "i2", 10.4))
+    assert pool.handle(Polled("e2", 10.5)) == []
+    assert queue(pool, "i3", now=60.0) == [Deliver("e2", "i3", 63.0)]
+
+
+def test_an_undelivered_invocation_resumes_a_frozen_environment() -> None:
+    pool = new_pool(soft_s=45.0)
+    warm(pool, 2)
+    queue(pool, "i1", now=44.0)
+    pool.handle(Tick(46.0))
+    assert pool.handle(Undelivered("e2", "i1", 46.1)) == [
+        Stop("e2"),
+        Thaw("e1"),
+        Deliver("e1", "i1", 49.1),
+    ]
+
+
+def test_time_that_stands_still_or_leaps_causes_nothing_twice() -> None:
+    pool = new_pool(soft_s=45.0, hard_s=300.0)
+    warm(pool, 2)
+    queue(pool, "i1", timeout_s=900.0)
+    an_hour_later = pool.handle(Tick(3600.0))
+    assert an_hour_later == [Stop("e1"), Fail("e2", "i1", Cause.TIMED_OUT), Stop("e2")]
+    assert pool.handle(Tick(3600.0)) == []
+    assert pool.handle(Tick(0.0)) == []
 
 
 def test_a_runtime_that_answers_but_never_polls_again_is_stopped_at_its_timeout() -> None:
@@ -278,4 +299,4 @@ def test_an_illegal_transition_tells_its_story() -> None:
     queue(pool, "i1")
     environment = pool._environments["e1"]  # noqa: SLF001  no event leads there
     with pytest.raises(IllegalTransition, match="e1: starting -> answered"):
-        pool._move(environment, EnvironmentState.ANSWERED, 1.0)  # noqa: SLF001  as above
+        environment.move(EnvironmentState.ANSWERED, 1.0)
