@@ -17,6 +17,7 @@ from lambda_home.errors import (
 )
 
 LATEST = "$LATEST"
+LATEST_PUBLISHED = "$LATEST.PUBLISHED"
 PARTITION = "aws"
 
 _FUNCTION = re.compile(

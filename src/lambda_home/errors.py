@@ -9,11 +9,13 @@ The class name is AWS's error code, as botocore's model and `x-amzn-ErrorType` s
         ├── ValidationException          400  the request breaks the model's constraints
         ├── InvalidParameterValueException   400
         ├── InvalidRequestContentException   400  the invoke payload is not JSON
+        ├── RecursiveInvocationException 400  a function came up in a loop too often
         ├── SerializationException       400  the body is not the JSON object it must be
         ├── CodeStorageExceededException 400
         ├── AccessDeniedException        403
         ├── UnknownOperationException    404  no operation has this path
         ├── ResourceNotFoundException    404
+        ├── ProvisionedConcurrencyConfigNotFoundException  404
         ├── ResourceConflictException    409
         ├── PreconditionFailedException  412
         ├── RequestTooLargeException     413  the payload is over the limit of the invocation type
@@ -100,6 +102,13 @@ class InvalidRequestContentException(ApiError):
     status = 400
 
 
+class RecursiveInvocationException(ApiError):
+    """The function was invoked in a recursive loop, and is stopped."""
+
+    status = 400
+    message_member = "Message"
+
+
 class SerializationException(ApiError):
     """The request body is not the JSON document that the operation needs."""
 
@@ -134,6 +143,12 @@ class ResourceNotFoundException(ApiError):
 
     status = 404
     message_member = "Message"
+
+
+class ProvisionedConcurrencyConfigNotFoundException(ApiError):
+    """No provisioned concurrency is configured there."""
+
+    status = 404
 
 
 class ResourceConflictException(ApiError):

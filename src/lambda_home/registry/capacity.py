@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
 from lambda_home.arns import Scope
 from lambda_home.errors import InvalidParameterValueException
-from lambda_home.functions import MINIMUM_UNRESERVED
-from lambda_home.registry.changes import Usage
-from lambda_home.registry.tables import FUNCTIONS, VERSIONS
+from lambda_home.functions import MINIMUM_UNRESERVED, State
+from lambda_home.registry.changes import ConfigKind, Usage
+from lambda_home.registry.rows import LATEST_NUMBER
+from lambda_home.registry.tables import CONFIGS, FUNCTIONS, VERSIONS
 
 
 def check(connection: Connection, function: Row[Any], value: int, account_total: int) -> None:
     """Refuse a reservation that leaves the account less than AWS's minimum unreserved.
 
+    Also one that is less than the function's own provisioned concurrency.
     Giving some back, or reserving nothing, is never refused.
     """
-    others = select(func.coalesce(func.sum(FUNCTIONS.c.reserved), 0)).where(
-        FUNCTIONS.c.account == function.account,
-        FUNCTIONS.c.region == function.region,
-        FUNCTIONS.c.id != function.id,
-    )
-    left = account_total - value - connection.execute(others).scalar_one()
+    scope = Scope(function.account, function.region)
+    own = sum(provisioned(connection, scope).get(function.name, {}).values())
+    if value < own:
+        raise InvalidParameterValueException(
+            f" ReservedConcurrentExecutions  {value} should not be lower than function's total"
+            f" provisioned concurrency [{own}].",
+            fault_type=None,
+        )
+    others = taken(connection, scope)
+    others.pop(function.name, None)
+    left = account_total - value - sum(others.values())
     if left < MINIMUM_UNRESERVED and value > (function.reserved or 0):
         raise InvalidParameterValueException(
             "Specified ReservedConcurrentExecutions for function decreases account's"
@@ -50,6 +58,30 @@ def reserved(connection: Connection, scope: Scope) -> dict[str, int]:
     return {row.name: row.reserved for row in connection.execute(query)}
 
 
+def provisioned(connection: Connection, scope: Scope) -> dict[str, dict[str, int]]:
+    """The provisioned concurrency that is asked for, by function name and qualifier."""
+    query = (
+        select(FUNCTIONS.c.name, CONFIGS.c.qualifier, CONFIGS.c.document)
+        .join_from(FUNCTIONS, CONFIGS)
+        .where(
+            FUNCTIONS.c.account == scope.account,
+            FUNCTIONS.c.region == scope.region,
+            CONFIGS.c.kind == ConfigKind.PROVISIONED,
+        )
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in connection.execute(query):
+        count = json.loads(row.document)["Requested"]
+        found.setdefault(row.name, {})[row.qualifier] = count
+    return found
+
+
+def taken(connection: Connection, scope: Scope) -> dict[str, int]:
+    """What functions take of the account's concurrency: reserved, else provisioned."""
+    sums = {name: sum(of.values()) for name, of in provisioned(connection, scope).items()}
+    return {**sums, **reserved(connection, scope)}
+
+
 def usage(connection: Connection, scope: Scope) -> Usage:
     """Count functions, and the ZIPs of `$LATEST` and of each published version."""
     query = (
@@ -62,3 +94,17 @@ def usage(connection: Connection, scope: Scope) -> Usage:
     )
     count, size = connection.execute(query).one()
     return Usage(count, size)
+
+
+def sizes(connection: Connection) -> dict[tuple[str, int, int], int]:
+    """Count `$LATEST` versions of all scopes by runtime, memory and /tmp size."""
+    members = [
+        func.json_extract(VERSIONS.c.settings, f"$.{name}")
+        for name in ("runtime", "memory_mb", "tmp_mb")
+    ]
+    query = (
+        select(*members, func.count())
+        .where(VERSIONS.c.number == LATEST_NUMBER, VERSIONS.c.state != State.FAILED)
+        .group_by(*members)
+    )
+    return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}

@@ -23,6 +23,17 @@ class ChangeKind(StrEnum):
     CONFIGURED = "configured"
 
 
+class ConfigKind(StrEnum):
+    """What a document of `configs` is about, named after AWS's operations where AWS has them."""
+
+    ALIAS = "alias"
+    EVENT_INVOKE = "event_invoke"
+    PROVISIONED = "provisioned_concurrency"
+    SCALING = "scaling"
+    RECURSION = "recursion"
+    RATE_LIMIT = "rate_limit"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """A committed change of function `name` in `scope`."""

@@ -9,30 +9,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import select
 
 from lambda_home.arns import FunctionRef, Scope
-from lambda_home.registry.changes import Change, ChangeKind
+from lambda_home.registry.changes import Change, ChangeKind, ConfigKind
 from lambda_home.registry.database import Database
-from lambda_home.registry.queries import find_function
+from lambda_home.registry.queries import (
+    find_function,
+    read_document,
+    read_documents,
+    write_document,
+)
 from lambda_home.registry.tables import CONFIGS, FUNCTIONS
+
+__all__ = ["ConfigKind", "Document", "Edit", "FunctionConfigs"]
 
 Document = Mapping[str, Any]
 Edit = Callable[[Document | None], Document | None]
-
-
-class ConfigKind(StrEnum):
-    """What a document is about, named after AWS's operations where AWS has them."""
-
-    ALIAS = "alias"
-    EVENT_INVOKE = "event_invoke"
-    PROVISIONED = "provisioned_concurrency"
-    SCALING = "scaling"
-    RECURSION = "recursion"
-    RATE_LIMIT = "rate_limit"
 
 
 class FunctionConfigs:
@@ -50,18 +45,13 @@ class FunctionConfigs:
         """One document, None if there is none; a 404 for a missing function."""
         with self._database.read() as connection:
             function = find_function(connection, ref)
-            return _one(connection, function, kind, qualifier)
+            return read_document(connection, function.id, kind, qualifier)
 
     def all_of(self, ref: FunctionRef, kind: ConfigKind) -> dict[str, Document]:
         """The documents of one function by qualifier, in its order; a 404 for a missing one."""
         with self._database.read() as connection:
             function = find_function(connection, ref)
-            query = (
-                select(CONFIGS.c.qualifier, CONFIGS.c.document)
-                .where(CONFIGS.c.function_id == function.id, CONFIGS.c.kind == kind)
-                .order_by(CONFIGS.c.qualifier)
-            )
-            return {row.qualifier: json.loads(row.document) for row in connection.execute(query)}
+            return dict(read_documents(connection, function.id, kind))
 
     def everywhere(self, kind: ConfigKind) -> dict[tuple[Scope, str, str], Document]:
         """The documents of a kind of all functions, by scope, name and qualifier."""
@@ -103,29 +93,7 @@ class FunctionConfigs:
         """
         with self._database.write() as connection:
             function = find_function(connection, ref)
-            old = _one(connection, function, kind, qualifier)
-            new = edit(old)
-            connection.execute(
-                delete(CONFIGS).where(
-                    CONFIGS.c.function_id == function.id,
-                    CONFIGS.c.kind == kind,
-                    CONFIGS.c.qualifier == qualifier,
-                )
-            )
-            if new is not None:
-                row = {"function_id": function.id, "kind": kind, "qualifier": qualifier}
-                connection.execute(insert(CONFIGS).values(**row, document=json.dumps(dict(new))))
+            old = read_document(connection, function.id, kind, qualifier)
+            write_document(connection, (function.id, kind, qualifier), edit(old))
         self._on_change(Change(ref.scope, ref.name, ChangeKind.CONFIGURED))
         return old
-
-
-def _one(
-    connection: Connection, function: Row[Any], kind: ConfigKind, qualifier: str
-) -> Document | None:
-    query = select(CONFIGS.c.document).where(
-        CONFIGS.c.function_id == function.id,
-        CONFIGS.c.kind == kind,
-        CONFIGS.c.qualifier == qualifier,
-    )
-    found = connection.execute(query).scalar()
-    return None if found is None else dict(json.loads(found))

@@ -1,23 +1,49 @@
 """Asynchronous invokes that were accepted (202) and are not done: they survive a restart.
 
-The caller decides which events are written together (a commit costs an fsync, whatever it holds)
-and keeps track of those it has in hand; an event stays here until it is removed.
+The caller decides what is written together (a commit costs an fsync, whatever it holds) and keeps
+track of the events it has in hand; an event stays here until it is removed. Rows go in and out in
+one statement, as many as there are: the sqlite3 module gives up the interpreter's lock at every
+step of a statement, and with a busy event loop getting it back is what costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, func, select
 
 from lambda_home.arns import Scope
 from lambda_home.registry.database import Database
 from lambda_home.registry.tables import EVENTS
 
-_ADD = insert(EVENTS).prefix_with("OR IGNORE")
-_REMOVE = delete(EVENTS).where(EVENTS.c.request_id == bindparam("gone"))
+T = TypeVar("T")
+
+_COLUMNS = (
+    "request_id",
+    "account",
+    "region",
+    "name",
+    "qualifier",
+    "payload",
+    "client_context",
+    "trace_id",
+    "accepted_at",
+    "attempt",
+    "throttles",
+    "not_before",
+    "tenant_id",
+    "deliveries",
+    "parcels",
+)
+_MOST_ROWS = 500  # SQLite takes 32,766 parameters
+_ADD = f"INSERT OR IGNORE INTO events ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608  no input
+_ROW = f"({', '.join('?' * len(_COLUMNS))})"
+_CHANGE = (
+    "UPDATE events SET attempt = ?, throttles = ?, not_before = ?, deliveries = ?, parcels = ?"
+    " WHERE request_id = ?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +51,9 @@ class StoredEvent:
     """One accepted event; its id is the request id.
 
     Times are seconds since 1970. `attempt` counts from 1, `throttles` the times it was put off
-    because there was no capacity; it is not to be run before `not_before`.
+    because there was no capacity; it is not to be run before `not_before`. With `parcels` (a text
+    that only its writer understands) the last try has ended, and they are to be delivered, which
+    has failed `deliveries` times.
     """
 
     request_id: str
@@ -39,6 +67,9 @@ class StoredEvent:
     attempt: int = 1
     throttles: int = 0
     not_before: float = 0.0
+    tenant_id: str = ""
+    deliveries: int = 0
+    parcels: str = ""
 
 
 class EventStore:
@@ -47,53 +78,45 @@ class EventStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add_many(self, events: Sequence[StoredEvent]) -> None:
-        """Store `events` in one transaction; durable on return. A known id is left as it is.
+    def write(
+        self,
+        added: Sequence[StoredEvent] = (),
+        changed: Collection[StoredEvent] = (),
+        removed: Collection[str] = (),
+    ) -> None:
+        """Add, change and remove events in one transaction; durable on return.
 
-        Raises ServiceException, with none stored, if the file cannot be written.
+        A known id is not added again; what changes is everything that a try or a delivery changes.
+        Unknown ids are fine. Raises ServiceException, with nothing done, if the file cannot be
+        written.
         """
-        if not events:
+        if not (added or changed or removed):
             return
         with self._database.write() as connection:
-            connection.execute(_ADD, [_encode(event) for event in events])
+            for group in _groups(list(added)):
+                values = tuple(value for event in group for value in _encode(event))
+                connection.exec_driver_sql(_ADD + ", ".join([_ROW] * len(group)), values)
+            if changed:
+                connection.exec_driver_sql(_CHANGE, [_changes(event) for event in changed])
+            for ids in _groups(list(removed)):
+                marks = ", ".join("?" * len(ids))
+                statement = f"DELETE FROM events WHERE request_id IN ({marks})"  # noqa: S608
+                connection.exec_driver_sql(statement, tuple(ids))
 
-    def due(self, now: float, limit: int, skip: Collection[str] = ()) -> list[StoredEvent]:
-        """At most `limit` events to be run at `now`, the longest due first, without ids in `skip`.
-
-        `skip` holds the ids that the caller has in hand.
-        """
-        query = (
-            select(EVENTS)
-            .where(EVENTS.c.not_before <= now)
-            .order_by(EVENTS.c.not_before, EVENTS.c.id)
-            .limit(limit + len(skip))
+    def waiting(self) -> list[tuple[float, str]]:
+        """When each event is due, and its id; in the order of their time, then of arrival."""
+        query = select(EVENTS.c.not_before, EVENTS.c.request_id).order_by(
+            EVENTS.c.not_before, EVENTS.c.id
         )
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        return [_decode(row) for row in rows if row.request_id not in skip][:limit]
+            return [(row.not_before, row.request_id) for row in connection.execute(query)]
 
-    def next_due(self) -> float | None:
-        """The earliest `not_before` of all events; None if there are none."""
+    def load(self, request_ids: Sequence[str]) -> list[StoredEvent]:
+        """The events with these ids that there are, in the order of their arrival."""
         with self._database.read() as connection:
-            return connection.execute(select(func.min(EVENTS.c.not_before))).scalar()
-
-    def reschedule(
-        self, request_id: str, attempt: int, not_before: float, throttles: int | None = None
-    ) -> None:
-        """Put an event off; `throttles` stays as it is where none is given."""
-        values: dict[str, object] = {"attempt": attempt, "not_before": not_before}
-        if throttles is not None:
-            values["throttles"] = throttles
-        changed = update(EVENTS).where(EVENTS.c.request_id == request_id).values(values)
-        with self._database.write() as connection:
-            connection.execute(changed)
-
-    def remove_many(self, request_ids: Collection[str]) -> None:
-        """Forget events, in one transaction; unknown ids are fine."""
-        if not request_ids:
-            return
-        with self._database.write() as connection:
-            connection.execute(_REMOVE, [{"gone": request_id} for request_id in request_ids])
+            return [
+                event for ids in _groups(list(request_ids)) for event in _select(connection, ids)
+            ]
 
     def count(self) -> int:
         """How many events are stored."""
@@ -107,21 +130,47 @@ class EventStore:
         return 0.0 if oldest is None else max(0.0, now - oldest)
 
 
-def _encode(event: StoredEvent) -> dict[str, object]:
-    return {
-        "request_id": event.request_id,
-        "account": event.scope.account,
-        "region": event.scope.region,
-        "name": event.name,
-        "qualifier": event.qualifier,
-        "payload": event.payload,
-        "client_context": event.client_context,
-        "trace_id": event.trace_id,
-        "accepted_at": event.accepted_at,
-        "attempt": event.attempt,
-        "throttles": event.throttles,
-        "not_before": event.not_before,
-    }
+def _groups(items: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(items), _MOST_ROWS):
+        yield items[start : start + _MOST_ROWS]
+
+
+def _select(connection: Connection, ids: Sequence[str]) -> Iterator[StoredEvent]:
+    query = select(EVENTS).where(EVENTS.c.request_id.in_(ids)).order_by(EVENTS.c.id)
+    return (_decode(row) for row in connection.execute(query).all())
+
+
+def _encode(event: StoredEvent) -> tuple[object, ...]:
+    """The values of `_COLUMNS`."""
+    return (
+        event.request_id,
+        event.scope.account,
+        event.scope.region,
+        event.name,
+        event.qualifier,
+        event.payload,
+        event.client_context,
+        event.trace_id,
+        event.accepted_at,
+        event.attempt,
+        event.throttles,
+        event.not_before,
+        event.tenant_id,
+        event.deliveries,
+        event.parcels,
+    )
+
+
+def _changes(event: StoredEvent) -> tuple[object, ...]:
+    """The parameters of `_CHANGE`."""
+    return (
+        event.attempt,
+        event.throttles,
+        event.not_before,
+        event.deliveries,
+        event.parcels,
+        event.request_id,
+    )
 
 
 def _decode(row: Row[Any]) -> StoredEvent:
@@ -137,4 +186,7 @@ def _decode(row: Row[Any]) -> StoredEvent:
         attempt=row.attempt,
         throttles=row.throttles,
         not_before=row.not_before,
+        tenant_id=row.tenant_id,
+        deliveries=row.deliveries,
+        parcels=row.parcels,
     )

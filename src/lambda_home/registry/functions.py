@@ -32,6 +32,7 @@ from lambda_home.functions import (
     UpdateStatus,
 )
 from lambda_home.registry import capacity
+from lambda_home.registry.aliases import drop_version
 from lambda_home.registry.changes import Change, ChangeKind, Configuration, NewFunction, Usage
 from lambda_home.registry.database import Database
 from lambda_home.registry.paging import Page, from_marker, page_size
@@ -47,7 +48,7 @@ from lambda_home.registry.queries import (
     store,
     version_key,
 )
-from lambda_home.registry.rows import LATEST_NUMBER, decode, encode, fingerprint, number_of
+from lambda_home.registry.rows import LATEST_NUMBER, decode, encode, fingerprint
 from lambda_home.registry.tables import FUNCTIONS, RETIRED, VERSIONS
 
 Edit = Configuration | Callable[[FunctionVersion], Configuration]
@@ -226,7 +227,8 @@ class FunctionRegistry:
     def delete(self, ref: FunctionRef) -> None:
         """Delete a version, or without a qualifier the function; a missing version is fine.
 
-        Raises InvalidParameterValueException for `$LATEST`, a 404 for a missing function.
+        Raises InvalidParameterValueException for `$LATEST`, ResourceConflictException for a version
+        that an alias references, a 404 for a missing function.
         """
         if ref.qualifier == LATEST:
             raise InvalidParameterValueException(
@@ -238,11 +240,7 @@ class FunctionRegistry:
                 retire(connection, ref, function.last_version)
                 connection.execute(delete(FUNCTIONS).where(FUNCTIONS.c.id == function.id))
             else:
-                gone = delete(VERSIONS).where(
-                    VERSIONS.c.function_id == function.id,
-                    VERSIONS.c.number == number_of(ref.qualifier),
-                )
-                connection.execute(gone)
+                drop_version(connection, function.id, ref.qualifier)
         whole = ref.qualifier is None
         self._changed(ref, ChangeKind.DELETED if whole else ChangeKind.VERSION_DELETED)
 
@@ -305,10 +303,30 @@ class FunctionRegistry:
         with self._database.read() as connection:
             return capacity.reserved(connection, scope)
 
+    def taken(self, scope: Scope) -> dict[str, int]:
+        """What functions of `scope` take of the account: reserved, else provisioned."""
+        with self._database.read() as connection:
+            return capacity.taken(connection, scope)
+
+    def provisioned(self, scope: Scope) -> dict[str, dict[str, int]]:
+        """The provisioned concurrency asked for in `scope`, by function name and qualifier."""
+        with self._database.read() as connection:
+            return capacity.provisioned(connection, scope)
+
     def usage(self, scope: Scope) -> Usage:
         """What `scope` uses of its account's storage."""
         with self._database.read() as connection:
             return capacity.usage(connection, scope)
+
+    def versions(self, scope: Scope, name: str) -> list[FunctionVersion]:
+        """All versions of a function, `$LATEST` first; none if it has gone."""
+        query = JOINED.where(
+            FUNCTIONS.c.account == scope.account,
+            FUNCTIONS.c.region == scope.region,
+            FUNCTIONS.c.name == name,
+        ).order_by(VERSIONS.c.number)
+        with self._database.read() as connection:
+            return [decode(row) for row in connection.execute(query)]
 
     def run_keys(self, scope: Scope, name: str) -> frozenset[str]:
         """The run keys of all versions that a function has now; empty if it has gone."""
@@ -323,6 +341,11 @@ class FunctionRegistry:
         )
         with self._database.read() as connection:
             return frozenset(connection.execute(query).scalars())
+
+    def sizes(self) -> dict[tuple[str, int, int], int]:
+        """How many functions there are of each runtime, memory and /tmp size (MB)."""
+        with self._database.read() as connection:
+            return capacity.sizes(connection)
 
     def code_keys(self) -> set[str]:
         """The keys of all code that some version of some scope needs."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
@@ -10,9 +11,10 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 from lambda_home.arns import FunctionRef
 from lambda_home.errors import ResourceNotFoundException
 from lambda_home.functions import FunctionVersion
+from lambda_home.registry.changes import ConfigKind
 from lambda_home.registry.paging import Page, Position, to_marker
 from lambda_home.registry.rows import decode, encode, number_of
-from lambda_home.registry.tables import FUNCTIONS, RETIRED, VERSIONS
+from lambda_home.registry.tables import CONFIGS, FUNCTIONS, RETIRED, VERSIONS
 
 ONE_FUNCTION = select(FUNCTIONS).where(
     FUNCTIONS.c.account == bindparam("account"),
@@ -49,14 +51,24 @@ def version_key(ref: FunctionRef) -> dict[str, str | int | None]:
 
 
 def find_version(connection: Connection, ref: FunctionRef) -> Row[Any]:
-    """The row of the version that `ref` names; else a 404. Aliases will be looked up here."""
-    key = version_key(ref)
+    """The row of the version that `ref` names, an alias its main one; else a 404."""
+    number = number_of(ref.qualifier)
+    if number is None:
+        number = _number_behind(connection, ref)
     row = None
-    if key["number"] is not None:
-        row = connection.execute(ONE_VERSION, key).first()
+    if number is not None:
+        row = connection.execute(ONE_VERSION, name_key(ref) | {"number": number}).first()
     if row is None:
         raise ResourceNotFoundException(f"Function not found: {ref.qualified_arn}")
     return row
+
+
+def _number_behind(connection: Connection, ref: FunctionRef) -> int | None:
+    function = connection.execute(ONE_FUNCTION, name_key(ref)).first()
+    if function is None:
+        return None
+    alias = read_document(connection, function.id, ConfigKind.ALIAS, ref.qualifier or "")
+    return number_of(alias["FunctionVersion"]) if alias else None
 
 
 def find_function(connection: Connection, ref: FunctionRef, named: str = "") -> Row[Any]:
@@ -74,6 +86,50 @@ def store(
     values = encode(version) | {"fingerprint": fingerprint or row.fingerprint}
     same = (VERSIONS.c.function_id == row.id, VERSIONS.c.number == row.number)
     connection.execute(update(VERSIONS).where(*same).values(values))
+
+
+def read_document(
+    connection: Connection, function_id: int, kind: ConfigKind, qualifier: str
+) -> dict[str, Any] | None:
+    """One document of `configs`; None if there is none."""
+    query = select(CONFIGS.c.document).where(
+        CONFIGS.c.function_id == function_id,
+        CONFIGS.c.kind == kind,
+        CONFIGS.c.qualifier == qualifier,
+    )
+    found = connection.execute(query).scalar()
+    return None if found is None else dict(json.loads(found))
+
+
+def read_documents(
+    connection: Connection, function_id: int, kind: ConfigKind
+) -> dict[str, dict[str, Any]]:
+    """The documents of a function by qualifier, in its order."""
+    query = (
+        select(CONFIGS.c.qualifier, CONFIGS.c.document)
+        .where(CONFIGS.c.function_id == function_id, CONFIGS.c.kind == kind)
+        .order_by(CONFIGS.c.qualifier)
+    )
+    return {row.qualifier: json.loads(row.document) for row in connection.execute(query)}
+
+
+def write_document(
+    connection: Connection,
+    key: tuple[int, ConfigKind, str],
+    document: Mapping[str, Any] | None,
+) -> None:
+    """Set the document of a function id, kind and qualifier, or with None remove it."""
+    function_id, kind, qualifier = key
+    connection.execute(
+        delete(CONFIGS).where(
+            CONFIGS.c.function_id == function_id,
+            CONFIGS.c.kind == kind,
+            CONFIGS.c.qualifier == qualifier,
+        )
+    )
+    if document is not None:
+        row = {"function_id": function_id, "kind": kind, "qualifier": qualifier}
+        connection.execute(insert(CONFIGS).values(**row, document=json.dumps(dict(document))))
 
 
 def retire(connection: Connection, ref: FunctionRef, last_version: int) -> None:

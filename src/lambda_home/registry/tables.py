@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest revision in `migrations/versions`."""
 
 METADATA = MetaData()
@@ -99,8 +99,13 @@ EVENTS = Table(
     Column("attempt", Integer, nullable=False),
     Column("throttles", Integer, nullable=False),
     Column("not_before", Float, nullable=False),
+    Column("tenant_id", Text, nullable=False, server_default=""),
+    Column("deliveries", Integer, nullable=False, server_default="0"),
+    Column("parcels", Text, nullable=False, server_default=""),
     UniqueConstraint("request_id", name="events_by_request"),
-    Index("events_due", "not_before"),
     Index("events_age", "accepted_at"),
 )
-"""Asynchronous invokes that were accepted and are not done."""
+"""Asynchronous invokes that were accepted and are not done.
+
+`parcels` is empty until the last try has ended; then it says what is to be delivered.
+"""

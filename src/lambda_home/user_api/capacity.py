@@ -41,14 +41,14 @@ async def delete_function_concurrency(backend: Backend, call: Call) -> Result:
 async def get_account_settings(backend: Backend, call: Call) -> Result:
     """The account's limits and what it uses of them."""
     usage = await asyncio.to_thread(backend.registry.usage, call.scope)
-    reserved = await asyncio.to_thread(backend.registry.reserved, call.scope)
+    taken = await asyncio.to_thread(backend.registry.taken, call.scope)
     return {
         "AccountLimit": {
             "TotalCodeSize": TOTAL_CODE_LIMIT,
             "CodeSizeUnzipped": UNZIPPED_LIMIT,
             "CodeSizeZipped": ZIPPED_LIMIT,
             "ConcurrentExecutions": backend.concurrency,
-            "UnreservedConcurrentExecutions": backend.concurrency - sum(reserved.values()),
+            "UnreservedConcurrentExecutions": backend.concurrency - sum(taken.values()),
         },
         "AccountUsage": {
             "TotalCodeSize": usage.total_code_size,

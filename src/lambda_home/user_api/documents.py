@@ -15,11 +15,13 @@ from lambda_home.scheduler.variables import RESERVED
 
 # Members that are stored and returned as they came.
 STORED = (
+    "CapacityProviderConfig",
     "DeadLetterConfig",
     "FileSystemConfigs",
     "KMSKeyArn",
     "LoggingConfig",
     "SnapStart",
+    "TenancyConfig",
     "TracingConfig",
     "VpcConfig",
 )

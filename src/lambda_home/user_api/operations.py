@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambda_home.arns import FunctionRef, Scope
+from lambda_home.invoker.provisioning import Provisioner
 from lambda_home.packager.deployer import Deployer
 from lambda_home.packager.store import CodeStore
+from lambda_home.registry.aliases import Aliases
 from lambda_home.registry.configs import FunctionConfigs
 from lambda_home.registry.functions import FunctionRegistry
+from lambda_home.registry.provisioned import ProvisionedConcurrency
+from lambda_home.scheduler.spares import SpareKeeper
 from lambda_home.user_api.code_links import CodeLinks
 
 
@@ -28,6 +32,10 @@ class Backend:
     deployer: Deployer
     links: CodeLinks
     concurrency: int
+    aliases: Aliases
+    provisioned: ProvisionedConcurrency
+    provisioner: Provisioner
+    spares: SpareKeeper
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,8 @@ PATTERNS: Final[Mapping[str, str]] = {
         r"|event-source-mapping:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}"
         r"-[0-9a-fA-F]{12}|capacity-provider:[a-zA-Z0-9-_]+)"
     ),
+    # Ours takes every version here, not only those of managed instances.
+    "PublishedFunctionQualifier": r"(\$LATEST(\.PUBLISHED)?|[0-9]+)",
     # The model has one more pair of parentheses around the two alternatives.
     "LayerVersionArn": (
         rf"(arn:(aws[a-zA-Z-]*)?:lambda:{_REGION}:\d{{12}}:layer:[a-zA-Z0-9-_]+:[0-9]+)"
