@@ -1,227 +1,379 @@
 """Asynchronous invokes: durable before they are accepted, tried again as AWS does, at least once.
 
-Events that arrive while a commit is going on are committed together by the next one: one fsync,
-many callers. What a dead server had accepted is found in the store and run by the next server.
+The store has every event; memory has the time and the id of each, and of as many as fit the event
+itself, so that a burst is run without reading back what was just written. What a dead server had
+accepted is found in the store and run by the next server.
+
+Not everything that is due starts at once: that would leave no time for accepting, and make an
+environment for each worker for functions that answer in a millisecond. A few start, fewer while a
+burst comes in; those that take longer wait for something, and make room for others.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from dataclasses import dataclass
+import heapq
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count
 
 import structlog
 
-from lambda_home.arns import FunctionRef
+from lambda_home.arns import LATEST, FunctionRef
 from lambda_home.clock import Clock
 from lambda_home.errors import (
     ApiError,
+    RecursiveInvocationException,
     ResourceNotFoundException,
     ServiceException,
     ServiceUnavailableException,
     TooManyRequestsException,
 )
 from lambda_home.invocations import InvocationRequest
+from lambda_home.invoker.delivery import Deliverer, DeliveryError
+from lambda_home.invoker.destinations import (
+    Ending,
+    Parcel,
+    Response,
+    dead_letter_parcel,
+    destination_parcel,
+    pack,
+    unpack,
+)
+from lambda_home.invoker.event_settings import EventSettings, InForce
 from lambda_home.invoker.invoker import Invoker
-from lambda_home.invoker.retries import AttemptResult, Policy, Retry, next_attempt
+from lambda_home.invoker.journal import Journal
+from lambda_home.invoker.retries import (
+    MINIMUM_EVENT_AGE_S,
+    AttemptResult,
+    Condition,
+    Retry,
+    next_attempt,
+    next_delivery,
+)
 from lambda_home.registry.events import EventStore, StoredEvent
 
 _LONGEST_SLEEP_S = 5.0
-_LOOK_AGAIN_S = 1.0
+_MOST_BYTES_HELD = 32 * 1024 * 1024
+_LOADED_AT_ONCE = 64
+_MOST_FRESH = 4
+_MOST_FRESH_IN_A_BURST = 1
+_FRESH_S = 0.02  # a warm function of the quick kind has answered by then
+_BURST = 4  # events committed together
+_BURST_S = 0.05
+_REFUSED = 429
 
 _log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _Incoming:
-    event: StoredEvent
-    durable: asyncio.Future[None]
-
-
 class AsyncQueue:
-    """Between `open` and `close` it commits, runs and retries events."""
+    """Between `open` and `close` it accepts, runs and retries events, and delivers their results.
+
+    At most `workers` events are in hand at a time.
+    """
 
     def __init__(
-        self, store: EventStore, invoker: Invoker, clock: Clock, policy: Policy, workers: int
+        self,
+        store: EventStore,
+        invoker: Invoker,
+        clock: Clock,
+        settings: EventSettings,
+        deliverer: Deliverer,
+        workers: int,
     ) -> None:
         self._store = store
         self._invoker = invoker
         self._clock = clock
-        self._policy = policy
+        self._settings = settings
+        self._deliverer = deliverer
         self._workers = workers
-        self._incoming: list[_Incoming] = []
-        self._finished: set[str] = set()
-        # Held while the store is asked what is due and while it learns what is done: else an event
-        # that was read as due could be started again after it has ended.
-        self._reading = asyncio.Lock()
-        self._to_commit = asyncio.Event()
-        self._to_run = asyncio.Event()
+        self._journal = Journal(store, self._take)
+        self._heap: list[tuple[float, int, str]] = []  # when, order of arrival, request id
+        self._order = count()
+        self._held: dict[str, StoredEvent] = {}
+        self._held_bytes = 0
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._committer: asyncio.Task[None] | None = None
-        self._runner: asyncio.Task[None] | None = None
-        self._closing = False
+        self._fresh: dict[str, asyncio.TimerHandle] = {}
+        self._loading: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._burst_until = 0.0
+        self._open = False
 
     async def open(self) -> None:
         """Start; events left by a dead server are due at once or at their retry time."""
-        loop = asyncio.get_running_loop()
-        self._to_run.set()
-        self._committer = loop.create_task(self._commit_until_closed())
-        self._runner = loop.create_task(self._run_forever())
+        await self._journal.open()
+        for due, request_id in await asyncio.to_thread(self._store.waiting):
+            heapq.heappush(self._heap, (due, next(self._order), request_id))
+        self._open = True
+        self._pump()
 
     async def close(self) -> None:
         """Stop; what is running stays in the store and is run again by the next server."""
-        if self._runner is None or self._committer is None:
-            return
-        self._runner.cancel()
-        await asyncio.gather(self._runner, return_exceptions=True)
-        running = list(self._running.values())
-        for task in running:
+        self._open = False
+        for handle in (self._timer, *self._fresh.values()):
+            if handle is not None:
+                handle.cancel()
+        tasks = [*self._running.values(), *([self._loading] if self._loading else [])]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        self._closing = True  # a commit is never cut off: its callers wait for it
-        self._to_commit.set()
-        await self._committer
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._journal.close()
 
     async def put(self, ref: FunctionRef, request: InvocationRequest) -> None:
         """Accept an event; durable on return. Raises ServiceException if it could not be stored."""
         now = self._clock.now()
-        event = StoredEvent(
-            request_id=request.request_id,
-            scope=ref.scope,
-            name=ref.name,
-            qualifier=ref.qualifier,
-            payload=request.payload,
-            accepted_at=now,
-            client_context=request.client_context,
-            trace_id=request.trace_id,
-            not_before=now,
+        await self._journal.add(
+            StoredEvent(
+                request_id=request.request_id,
+                scope=ref.scope,
+                name=ref.name,
+                qualifier=ref.qualifier,
+                payload=request.payload,
+                accepted_at=now,
+                client_context=request.client_context,
+                trace_id=request.trace_id,
+                not_before=now,
+                tenant_id=request.tenant_id,
+            )
         )
-        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._incoming.append(_Incoming(event, durable))
-        self._to_commit.set()
-        await durable
 
     def wake(self) -> None:
         """Look now for due events: the clock went further than time has (tests turn it)."""
-        self._to_run.set()
+        self._pump()
 
-    # -------------------------------------------------------------------------------- committing
+    @property
+    def backlog(self) -> int:
+        """How many events are accepted and not done."""
+        return len(self._heap) + len(self._running)
 
-    async def _commit_until_closed(self) -> None:
-        while True:
-            await self._to_commit.wait()
-            self._to_commit.clear()
-            await self._commit()
-            if self._closing and not self._incoming:
-                return
+    # ----------------------------------------------------------------------------------- waiting
 
-    async def _commit(self) -> None:
-        incoming, self._incoming = self._incoming, []
-        finished = set(self._finished)
-        try:
-            if finished:
-                async with self._reading:
-                    await asyncio.to_thread(self._store.remove_many, finished)
-                    self._finished -= finished
-            if incoming:
-                await asyncio.to_thread(self._store.add_many, [item.event for item in incoming])
-        except Exception as error:
-            _log.exception("events could not be stored")
-            failure = ServiceException(f"The event could not be stored: {error}")
-            for item in incoming:
-                if not item.durable.done():
-                    item.durable.set_exception(failure)
+    def _take(self, events: Sequence[StoredEvent]) -> None:
+        if len(events) >= _BURST:
+            self._burst_until = asyncio.get_running_loop().time() + _BURST_S
+        for event in events:
+            self._wait(event)
+        self._pump()
+
+    def _wait(self, event: StoredEvent) -> None:
+        heapq.heappush(self._heap, (event.not_before, next(self._order), event.request_id))
+        if self._held_bytes < _MOST_BYTES_HELD:
+            self._hold(event)
+
+    def _hold(self, event: StoredEvent) -> None:
+        self._held[event.request_id] = event
+        self._held_bytes += _size(event)
+
+    def _pump(self) -> None:
+        """Start what is due and fits; see to it that this is done again in time."""
+        if not self._open:
             return
-        for item in incoming:
-            if not item.durable.done():
-                item.durable.set_result(None)
-        self._to_run.set()
+        now = self._clock.now()
+        while self._heap and self._heap[0][0] <= now:
+            if not self._has_room():
+                return  # an end, or a try that is not fresh any more, pumps again
+            event = self._held.pop(self._heap[0][2], None)
+            if event is None:
+                self._load()
+                return  # so does the end of the loading
+            self._held_bytes -= _size(event)
+            heapq.heappop(self._heap)
+            self._start(event)
+        if self._heap:
+            self._sleep(min(max(self._heap[0][0] - now, 0.001), _LONGEST_SLEEP_S))
+
+    def _has_room(self) -> bool:
+        burst = asyncio.get_running_loop().time() < self._burst_until
+        most = _MOST_FRESH_IN_A_BURST if burst else _MOST_FRESH
+        return len(self._running) < self._workers and len(self._fresh) < most
+
+    def _sleep(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        when = loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= when and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer = loop.call_later(seconds, self._slept)
+
+    def _slept(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _load(self) -> None:
+        if self._loading is None:
+            self._loading = asyncio.get_running_loop().create_task(self._load_next())
+
+    async def _load_next(self) -> None:
+        """Bring back the events that are due next, and of which only the id is here."""
+        following = heapq.nsmallest(_LOADED_AT_ONCE, self._heap)
+        ids = [request_id for _, _, request_id in following if request_id not in self._held]
+        try:
+            loaded = await asyncio.to_thread(self._store.load, ids)
+        except Exception:
+            _log.exception("reading due events failed")
+            await asyncio.sleep(_LONGEST_SLEEP_S)
+        else:
+            for event in loaded:
+                self._hold(event)
+            gone = set(ids) - {event.request_id for event in loaded}
+            if gone:  # somebody emptied the store behind our back
+                self._heap = [entry for entry in self._heap if entry[2] not in gone]
+                heapq.heapify(self._heap)
+        finally:
+            self._loading = None
+        self._pump()
 
     # ----------------------------------------------------------------------------------- running
 
-    async def _run_forever(self) -> None:
-        while True:
-            self._to_run.clear()
-            try:
-                wait_s = await self._start_due()
-            except Exception:
-                _log.exception("reading due events failed")
-                wait_s = _LONGEST_SLEEP_S
-            with contextlib.suppress(TimeoutError):
-                # Not wait_for: Python 3.11's loses a cancellation that comes with the event.
-                async with asyncio.timeout(wait_s):
-                    await self._to_run.wait()
+    def _start(self, event: StoredEvent) -> None:
+        loop = asyncio.get_running_loop()
+        name = event.request_id
+        self._fresh[name] = loop.call_later(_FRESH_S, self._not_fresh, name)
+        self._running[name] = loop.create_task(self._run(event))
 
-    async def _start_due(self) -> float:
-        """Start what is due and fits; return how long nothing else will be due (seconds)."""
-        free = self._workers - len(self._running)
-        if free <= 0:
-            return _LONGEST_SLEEP_S  # an ending try wakes us
-        async with self._reading:
-            skip = {*self._running, *self._finished}
-            due = await asyncio.to_thread(self._store.due, self._clock.now(), free, skip)
-            loop = asyncio.get_running_loop()
-            for event in due:
-                self._running[event.request_id] = loop.create_task(self._try(event))
-        if len(due) == free:
-            return 0.0
-        following = await asyncio.to_thread(self._store.next_due)
-        if following is None:
-            return _LONGEST_SLEEP_S
-        if self._running:  # they are in the store still, and hide when the next one is due
-            return _LOOK_AGAIN_S
-        return min(max(following - self._clock.now(), 0.01), _LONGEST_SLEEP_S)
+    def _not_fresh(self, request_id: str) -> None:
+        if self._fresh.pop(request_id, None) is not None:
+            self._pump()
 
-    async def _try(self, event: StoredEvent) -> None:
+    async def _run(self, event: StoredEvent) -> None:
         try:
-            retry = await self._attempt(event)
-            if retry is None:
-                self._finished.add(event.request_id)
-                self._to_commit.set()
-            else:
-                await self._put_off(event, retry)
+            following = await (self._deliver(event) if event.parcels else self._try(event))
         except Exception:
             _log.exception("an asynchronous invoke failed", req_id=event.request_id)
-            await asyncio.sleep(_LONGEST_SLEEP_S)  # it is still due: not again at once
+            following = replace(event, not_before=self._clock.now() + _LONGEST_SLEEP_S)
         finally:
-            self._running.pop(event.request_id, None)
-            self._to_run.set()
+            handle = self._fresh.pop(event.request_id, None)
+            if handle is not None:
+                handle.cancel()
+            del self._running[event.request_id]
+        if following is None:
+            self._journal.remove(event.request_id)
+        else:
+            self._journal.change_soon(following)
+            self._wait(following)
+        self._pump()
 
-    async def _put_off(self, event: StoredEvent, retry: Retry) -> None:
-        async with self._reading:
-            await asyncio.to_thread(
-                self._store.reschedule,
-                event.request_id,
-                retry.attempt + 1,
-                retry.at,
-                retry.throttles,
+    async def _try(self, event: StoredEvent) -> StoredEvent | None:
+        """Run an event; answers it with what has changed, None if it is done with."""
+        ref = FunctionRef(event.scope, event.name, event.qualifier)
+        if self._clock.now() - event.accepted_at > MINIMUM_EVENT_AGE_S:
+            held = await self._settings.of(ref)
+            if self._clock.now() - event.accepted_at > held.policy.max_age_s:
+                refused = Response(_REFUSED) if event.throttles else None
+                ended = (Condition.EVENT_AGE_EXCEEDED, event.attempt - 1, refused)
+                return await self._end(event, ref, held, ended)
+        try:
+            outcome, response = await self._attempt(event, ref)
+        except ResourceNotFoundException:
+            return None  # deleted since: nobody is left to run it
+        held = await self._settings.of(ref)
+        ran = outcome in (AttemptResult.SUCCEEDED, AttemptResult.FUNCTION_ERROR)
+        if outcome is AttemptResult.THROTTLED and held.stopped:
+            outcome, response = AttemptResult.STOPPED, None
+        following = next_attempt(
+            outcome,
+            now=self._clock.now(),
+            accepted_at=event.accepted_at,
+            attempt=event.attempt,
+            throttles=event.throttles,
+            policy=held.policy,
+        )
+        if isinstance(following, Retry):
+            return replace(
+                event,
+                attempt=following.attempt,
+                throttles=following.throttles,
+                not_before=following.at,
             )
-            self._running.pop(event.request_id, None)
+        tries = event.attempt if ran else event.attempt - 1
+        return await self._end(event, ref, held, (following, tries, response))
 
-    async def _attempt(self, event: StoredEvent) -> Retry | None:
+    async def _attempt(
+        self, event: StoredEvent, ref: FunctionRef
+    ) -> tuple[AttemptResult, Response | None]:
         request = InvocationRequest(
             payload=event.payload,
             client_context=event.client_context,
             trace_id=event.trace_id,
             request_id=event.request_id,
+            tenant_id=event.tenant_id,
         )
         try:
-            ref = FunctionRef(event.scope, event.name, event.qualifier)
             result = await self._invoker.invoke(ref, request)
         except ResourceNotFoundException:
-            return None  # deleted since: nobody is left to run it
-        except (TooManyRequestsException, ServiceException, ServiceUnavailableException):
-            outcome = AttemptResult.THROTTLED
-        except ApiError:
-            outcome = AttemptResult.FUNCTION_ERROR
-        else:
-            failed = result.function_error is not None
-            outcome = AttemptResult.FUNCTION_ERROR if failed else AttemptResult.SUCCEEDED
-        return next_attempt(
-            outcome,
-            now=self._clock.now(),
-            accepted_at=event.accepted_at,
-            attempt=event.attempt - 1,
-            throttles=event.throttles,
-            policy=self._policy,
+            raise
+        except (TooManyRequestsException, ServiceException, ServiceUnavailableException) as error:
+            return AttemptResult.THROTTLED, Response(error.status)
+        except RecursiveInvocationException as error:
+            return AttemptResult.LOOPING, Response(error.status)
+        except ApiError as error:
+            return AttemptResult.FUNCTION_ERROR, Response(error.status)
+        failed = result.function_error is not None
+        return (
+            AttemptResult.FUNCTION_ERROR if failed else AttemptResult.SUCCEEDED,
+            Response(200, result.executed_version, result.function_error, result.payload),
         )
+
+    # -------------------------------------------------------------------------------- delivering
+
+    async def _end(
+        self,
+        event: StoredEvent,
+        ref: FunctionRef,
+        held: InForce,
+        ended: tuple[Condition, int, Response | None],
+    ) -> StoredEvent | None:
+        """Deliver how an event ended; durable first, so that it is not run for it again."""
+        condition, tries, response = ended
+        succeeded = condition is Condition.SUCCESS
+        target = held.on_success if succeeded else held.on_failure
+        dead_letter = "" if succeeded else held.dead_letter
+        if not target and not dead_letter:
+            return None
+        ending = Ending(
+            event.request_id,
+            replace(ref, qualifier=ref.qualifier or LATEST).qualified_arn,
+            condition,
+            tries,
+            event.payload,
+            self._clock.now(),
+            response,
+            event.trace_id,
+        )
+        parcels: list[Parcel] = []
+        if target:
+            parcels.append(destination_parcel(ending, target, str(uuid.uuid4())))
+        if dead_letter:
+            parcels.append(dead_letter_parcel(ending, dead_letter))
+        packed = replace(event, parcels=pack(parcels), deliveries=0, not_before=ending.ended_at)
+        await self._journal.change(packed)
+        return await self._deliver(packed)
+
+    async def _deliver(self, event: StoredEvent) -> StoredEvent | None:
+        """Send what has not arrived yet; answers the event if something is to be sent again."""
+        left: list[Parcel] = []
+        reason = ""
+        for parcel in unpack(event.parcels):
+            try:
+                await self._deliverer.deliver(parcel, event.scope)
+            except Exception as error:  # whatever it is, the function has run already
+                if not isinstance(error, DeliveryError):
+                    _log.exception("a delivery failed", target=parcel.target)
+                left.append(parcel)
+                reason = str(error)
+        if not left:
+            return None
+        failures = event.deliveries + 1
+        at = next_delivery(now=self._clock.now(), failures=failures)
+        if at is None:
+            _log.error("a destination was given up", req_id=event.request_id, reason=reason)
+            return None
+        _log.warning("a destination did not answer", req_id=event.request_id, reason=reason)
+        return replace(event, deliveries=failures, not_before=at, parcels=pack(left))
+
+
+def _size(event: StoredEvent) -> int:
+    """About how many bytes an event takes."""
+    return len(event.payload) + len(event.parcels) + len(event.client_context) + 500
