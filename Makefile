@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lambda-home-setup
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo test check bench base-images lock wheel clean
+.PHONY: help setup run demo test check bench bench-check bench-accept base-images lock wheel clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,8 +31,14 @@ check: setup ## ruff, mypy --strict, import order, sizes
 	@$(BIN)/lint-imports --cache-dir $(VENV)/.import-linter
 	@$(BIN)/pytest -q tests/test_architecture.py
 
-bench: setup ## Measure the warm path and cold starts
+bench: setup ## Measure all that SPECIFICATION.md promises (ARGS="warm cold" for some of it)
 	@$(BIN)/python bench/run.py $(ARGS)
+
+bench-check: setup ## Fail if a ratio is a quarter worse than in the accepted run (ARGS=results.json)
+	@$(BIN)/python bench/gate.py check $(ARGS)
+
+bench-accept: setup ## Make bench/results.json the accepted run
+	@$(BIN)/python bench/gate.py accept $(ARGS)
 
 base-images: setup ## Make local stand-ins for AWS's base images (needs root and debootstrap)
 	@scripts/base-images $(ARGS)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from lambda_home.invocations import Invocation
 from lambda_home.logs import LogEvent, LogStore
 from lambda_home.sandboxes.base import Exit, SandboxError, SandboxObserver, SandboxSpec
 from lambda_home.scheduler.environments import Delivery, Environment, RuntimeAnswer
+from lambda_home.scheduler.events import FleetPlan
 from lambda_home.scheduler.scheduler import Scheduler
 
 HERE = Scope("123456789012", "us-east-1")
@@ -92,6 +93,15 @@ class ReadyPreparer:
     async def prepare(self, code_key: str, runtime: str) -> str:
         return f"{runtime}:{code_key}"
 
+    async def bare(self, runtime: str) -> str | None:
+        return runtime
+
+    async def unpack(self, code_key: str, runtime: str) -> str | None:
+        return f"{runtime}:{code_key}"
+
+    async def prepare_ahead(self, code_key: str, runtime: str) -> None:
+        await self.prepare(code_key, runtime)
+
     def warning_for(self, runtime: str) -> str | None:
         del runtime
         return self.warning
@@ -123,6 +133,14 @@ class QuietSandbox:
     async def start(self, spec: SandboxSpec) -> None:
         self.verbs.append("start")
         self.running[spec.id] = spec
+
+    async def place(
+        self, environment_id: str, folder: str, environment: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        self.verbs.append(f"place {folder}")
+        if environment_id not in self.running:
+            raise SandboxError("not running")
+        return environment
 
     async def stop(self, environment_id: str, grace_s: float = 0) -> None:
         del grace_s
@@ -228,6 +246,50 @@ class EchoingSandbox(QuietSandbox):
                 await runtime
 
 
+class WaitingPoll:
+    """A parked poll that somebody awaits."""
+
+    def __init__(self, runtime: FakeRuntime) -> None:
+        self._runtime = runtime
+        self.future: asyncio.Future[Delivery | None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def gone(self) -> bool:
+        return self._runtime.gone
+
+    @property
+    def answered(self) -> bool:
+        return self.future.done()
+
+    def deliver(self, delivery: Delivery | None) -> None:
+        self.future.set_result(delivery)
+
+
+@dataclass
+class FakeStanding:
+    available: int = 0
+    allocated: int = 0
+    failure: str | None = None
+
+
+@dataclass
+class FakeFleets:
+    """Remembers plans; environments stand as the test says."""
+
+    plans: dict[str, FleetPlan] = field(default_factory=dict)
+    stands: dict[str, FakeStanding] = field(default_factory=dict)
+    prewarmed: list[tuple[str, int]] = field(default_factory=list)
+
+    def plan(self, version: FunctionVersion, plan: FleetPlan) -> None:
+        self.plans[version.run_key] = plan
+
+    def standing(self, version: FunctionVersion) -> FakeStanding:
+        return self.stands.get(version.version, FakeStanding())
+
+    def prewarm(self, version: FunctionVersion, count: int) -> None:
+        self.prewarmed.append((version.version, count))
+
+
 @dataclass
 class FakeRuntime:
     """The runtime's side of one environment, without HTTP."""
@@ -243,8 +305,15 @@ class FakeRuntime:
             raise AssertionError("the environment has no host name")
         self.environment = found
 
+    @classmethod
+    def at(cls, scheduler: Scheduler, host: str) -> FakeRuntime:
+        """The runtime of an environment of which only the host name is known."""
+        return cls(scheduler, SandboxSpec("", host, "", "", {}, 128, 512, {}))
+
     async def next(self, init_ms: float | None = None) -> Delivery | None:
-        return await self.scheduler.next(self.environment, lambda: self.gone, init_ms)
+        poll = WaitingPoll(self)
+        self.scheduler.park(self.environment, poll, init_ms)
+        return await poll.future
 
     def respond(self, request_id: str, payload: bytes = b"{}", fence: bool | None = False) -> bool:  # noqa: FBT001
         return self.scheduler.answer(

@@ -32,5 +32,14 @@ def containers(server: LiveServer, *filters: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+WITHOUT_SPARES = {"LAMBDA_HOME_SPARES__PER_SIZE": "0"}
+"""For tests that count environments."""
+
+
 def short_idle(soft_ms: int, hard_ms: int) -> dict[str, str]:
-    return {"LAMBDA_HOME_IDLE__SOFT_MS": str(soft_ms), "LAMBDA_HOME_IDLE__HARD_MS": str(hard_ms)}
+    """Idle times; without spares, so that every environment is one that was called for."""
+    return {
+        "LAMBDA_HOME_IDLE__SOFT_MS": str(soft_ms),
+        "LAMBDA_HOME_IDLE__HARD_MS": str(hard_ms),
+        **WITHOUT_SPARES,
+    }

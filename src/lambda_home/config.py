@@ -29,6 +29,7 @@ DEFAULT_DB_URL = "sqlite://data/lhome.db"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
+Url = Annotated[str, Field(pattern=r"^(https?://.+)?$")]
 
 
 class Section(BaseModel):
@@ -79,6 +80,13 @@ class SandboxSettings(Section):
     max_parallel_starts: Positive
 
 
+class SpareSettings(Section):
+    """Environments that are started before anyone needs them."""
+
+    per_size: Annotated[int, Field(ge=0)]
+    most: Annotated[int, Field(ge=0)]
+
+
 class DefaultSettings(Section):
     """What a body in Lambda@Home's form that leaves a member out gets."""
 
@@ -94,6 +102,13 @@ class IdleSettings(Section):
     hard_ms: Positive
 
 
+class PrewarmSettings(Section):
+    """When environments are started before an invocation asks for them."""
+
+    on_create: bool
+    ewma: bool
+
+
 class LimitSettings(Section):
     """Limits of an account."""
 
@@ -101,10 +116,12 @@ class LimitSettings(Section):
 
 
 class AwsSettings(Section):
-    """Who callers are taken for where they do not say."""
+    """Who callers are taken for where they do not say, and where other services are."""
 
     account_id: Annotated[str, Field(pattern=r"^\d{12}$")]
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    endpoint_url: Url
+    endpoints: dict[Annotated[str, Field(pattern=r"^[a-z0-9-]+$")], Url]
 
 
 class AsyncSettings(Section):
@@ -136,8 +153,10 @@ class Settings(BaseSettings):
     data: DataSettings
     docker: DockerSettings
     sandbox: SandboxSettings
+    spares: SpareSettings
     defaults: DefaultSettings
     idle: IdleSettings
+    prewarm: PrewarmSettings
     limits: LimitSettings
     aws: AwsSettings
     asynchronous: AsyncSettings = Field(alias="async")

@@ -6,16 +6,29 @@ interface emulator (6 MiB + 100 bytes).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from lambda_home.functions import FunctionVersion
 
 SYNC_PAYLOAD_LIMIT = 6 * 1024 * 1024 + 100
 ASYNC_PAYLOAD_LIMIT = 1024 * 1024
 RESPONSE_LIMIT = 6 * 1024 * 1024 + 100
+STREAM_LIMIT = 200 * 1024 * 1024
 LOG_TAIL_LIMIT = 4096
 UNHANDLED = "Unhandled"
+
+
+class ResponseSink(Protocol):
+    """Where a response goes that its caller reads while the function writes it."""
+
+    def begin(self, version: str, content_type: str) -> None:
+        """The response begins; `version` of the function makes it."""
+
+    def feed(self, data: bytes, on_room: Callable[[], None]) -> bool:
+        """Take a piece. False: enough for now, `on_room` is called when there is room again."""
 
 
 class InvocationType(StrEnum):
@@ -31,7 +44,8 @@ class InvocationRequest:
     """What a caller asks for, beside the function itself.
 
     `payload` is the event's JSON text, `client_context` the decoded JSON text of
-    `X-Amz-Client-Context`, `trace_id` the `X-Amzn-Trace-Id` to continue; empty where absent.
+    `X-Amz-Client-Context`, `trace_id` the `X-Amzn-Trace-Id` to continue; empty where absent. With a
+    `sink` a streamed response goes there while it comes.
     """
 
     payload: bytes
@@ -41,6 +55,8 @@ class InvocationRequest:
     cognito_identity: str = ""
     trace_id: str = ""
     request_id: str = ""
+    tenant_id: str = ""
+    sink: ResponseSink | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +71,8 @@ class Invocation:
     client_context: str = ""
     cognito_identity: str = ""
     trace_id: str = ""
+    tenant_id: str = ""
+    sink: ResponseSink | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +80,8 @@ class InvocationResult:
     """How an invocation ended, as the caller sees it.
 
     `function_error` is "Unhandled" where the function failed, else None; `log_tail` the last 4 KB
-    of exactly this invocation's log where it was asked for. `status` is 200, 202 or 204.
+    of exactly this invocation's log where it was asked for. `status` is 200, 202 or 204,
+    `error_type` what kind of error a failed function gave.
     """
 
     request_id: str
@@ -71,3 +90,4 @@ class InvocationResult:
     function_error: str | None = None
     log_tail: bytes | None = None
     status: int = 200
+    error_type: str | None = None

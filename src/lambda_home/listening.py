@@ -41,15 +41,24 @@ def port_of(listener: socket.socket) -> int:
 
 
 class Listener:
-    """One app on one or more sockets; open requests get `grace_s` seconds when it stops."""
+    """One app on one or more sockets; open requests get `grace_s` seconds when it stops.
+
+    `http` makes the protocol of a connection, with the arguments of uvicorn's own.
+    """
 
     def __init__(
-        self, app: Any, sockets: list[socket.socket], *, keep_alive_s: int, grace_s: float
+        self,
+        app: Any,
+        sockets: list[socket.socket],
+        *,
+        keep_alive_s: int,
+        grace_s: float,
+        http: Any = "httptools",
     ) -> None:
         self._config = uvicorn.Config(
             app,
             loop="none",
-            http="httptools",
+            http=http,
             proxy_headers=False,
             ws="none",
             lifespan="off",

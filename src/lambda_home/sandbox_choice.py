@@ -13,6 +13,7 @@ from uuid import uuid4
 from lambda_home.bundled import bundled
 from lambda_home.config import Settings
 from lambda_home.packager.base_image import BaseImages
+from lambda_home.packager.folder import FolderPreparer
 from lambda_home.packager.image import ImagePreparer
 from lambda_home.packager.runnable import RunnablePreparer
 from lambda_home.packager.store import CodeStore
@@ -23,7 +24,8 @@ from lambda_home.sandboxes.docker import DockerSandbox
 from lambda_home.sandboxes.docker_daemon import connect, probe
 from lambda_home.sandboxes.interpreters import Search
 from lambda_home.sandboxes.process import Place, ProcessSandbox
-from lambda_home.sandboxes.process import probe as probe_process
+from lambda_home.sandboxes.process_tools import probe as probe_process
+from lambda_home.sandboxes.task_folders import TaskFolders
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,25 @@ async def _docker(ground: Ground, reason: str) -> Chosen:
     settings = ground.settings.docker
     client = await asyncio.to_thread(connect, settings.host)
     instance = instance_id(ground.data_dir)
+    sparing = ground.settings.spares.per_size > 0
     preparer = ImagePreparer(
         client,
         ground.store,
         settings.images,
         allow_pull=settings.allow_pull,
         instance_id=instance,
+        folders=FolderPreparer(ground.store, ground.data_dir / "unpacked", _anything)
+        if sparing
+        else None,
     )
-    sandbox = DockerSandbox(client, settings, instance, ground.runtime_port, preparer.rebuild)
+    sandbox = DockerSandbox(
+        client,
+        settings,
+        instance,
+        ground.runtime_port,
+        preparer.rebuild,
+        TaskFolders(ground.data_dir / "tasks") if sparing else None,
+    )
 
     async def close() -> None:
         await asyncio.to_thread(client.close)
@@ -95,6 +108,10 @@ async def _docker(ground: Ground, reason: str) -> Chosen:
         await asyncio.to_thread(client.ping)
 
     return Chosen(sandbox, preparer, reason, sandbox.gateway_address, check, close)
+
+
+def _anything(runtime: str) -> None:
+    """Whether a runtime can run here is known by its image."""
 
 
 def instance_id(data_dir: Path) -> str:
@@ -113,7 +130,8 @@ async def _process(ground: Ground, reason: str) -> Chosen:
         raise SandboxError(f"{reason}; and as processes: {how}")
     runtimes = bundled("runtimes")
     preparer = RunnablePreparer(ground.store, ground.data_dir / "unpacked", search, runtimes)
-    place = Place(runtimes, libraries / "python", search)
+    tasks = TaskFolders(ground.data_dir / "tasks")
+    place = Place(runtimes, libraries / "python", search, tasks)
     sandbox = ProcessSandbox(place, ground.runtime_port, ground.endpoints)
 
     async def nothing() -> None:

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -19,31 +20,24 @@ import structlog
 from lambda_home.arns import Scope
 from lambda_home.clock import SystemClock
 from lambda_home.config import Settings
+from lambda_home.engine import Engine, build
 from lambda_home.errors import ConfigurationError, LambdaHomeError
 from lambda_home.health import Check, Health, knock
-from lambda_home.invoker.admission import Admission
-from lambda_home.invoker.async_queue import AsyncQueue
-from lambda_home.invoker.invoker import Invoker
-from lambda_home.invoker.retries import Policy
 from lambda_home.listening import Listener, bind, port_of
 from lambda_home.logs import LogStore
-from lambda_home.packager.deployer import Deployer
 from lambda_home.packager.store import CodeStore
-from lambda_home.registry.changes import Change, ChangeKind
-from lambda_home.registry.configs import FunctionConfigs
 from lambda_home.registry.database import Database
-from lambda_home.registry.events import EventStore
-from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.runtime_api.app import RuntimeApi
+from lambda_home.runtime_api.connection import RuntimeConnection
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
+from lambda_home.runtime_api.routes import RuntimeRoutes
 from lambda_home.sandbox_choice import Chosen, Ground, choose
-from lambda_home.scheduler.pool import PoolLimits
-from lambda_home.scheduler.scheduler import Machinery, Scheduler
-from lambda_home.user_api.app import UserApi
+from lambda_home.user_api.app import Invoking, UserApi
 from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.code_links import CodeLinks
 from lambda_home.user_api.invoke import InvokeEndpoint
 from lambda_home.user_api.operations import Backend
+from lambda_home.user_api.response_stream import ResponseStreamEndpoint
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _USER_KEEP_ALIVE_S = 75
@@ -82,20 +76,6 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
         _log.info("stopping")
 
 
-@dataclass(frozen=True, slots=True)
-class _Engine:
-    """What both APIs stand on."""
-
-    registry: FunctionRegistry
-    configs: FunctionConfigs
-    store: CodeStore
-    deployer: Deployer
-    scheduler: Scheduler
-    invoker: Invoker
-    events: AsyncQueue
-    changes: _Changes
-
-
 async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> Running:
     """Build from the bottom up; the stack takes down in the opposite order."""
     user_socket = bind(settings.server.bind, settings.server.port_user_api)
@@ -115,23 +95,21 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
     stack.push_async_callback(chosen.close)
     if temporary:  # what was made of the code goes with it
         stack.push_async_callback(chosen.preparer.discard_except, frozenset())
-    engine = _engine(settings, database, store, logs, chosen)
+    engine = build(settings, database, store, logs, chosen)
 
     await engine.scheduler.open()
-    runtime_sockets = [runtime_socket, *_gateway_socket(chosen, runtime_port, stack)]
-    runtime_api = RuntimeApi(engine.scheduler, endpoints)
-    runtime = Listener(
-        runtime_api, runtime_sockets, keep_alive_s=_RUNTIME_KEEP_ALIVE_S, grace_s=_RUNTIME_GRACE_S
+    runtime = _runtime_api(
+        engine,
+        endpoints,
+        [
+            runtime_socket,
+            *_gateway_socket(chosen, runtime_port, stack),
+        ],
     )
     endpoints.serve_with(runtime.protocol)
     stack.push_async_callback(runtime.stop)
     await runtime.start()
-    stack.push_async_callback(engine.changes.close)
-    stack.push_async_callback(engine.scheduler.close, settings.server.shutdown_grace_s)
-    await engine.deployer.open(engine.scheduler)
-    stack.push_async_callback(engine.deployer.close)
-    await engine.events.open()
-    stack.push_async_callback(engine.events.close)
+    await engine.work(stack, settings.server.shutdown_grace_s)
 
     checks: dict[str, Check] = {
         "registry": lambda: asyncio.to_thread(engine.registry.unsettled),
@@ -156,84 +134,38 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
     )
 
 
-def _engine(
-    settings: Settings, database: Database, store: CodeStore, logs: LogStore, chosen: Chosen
-) -> _Engine:
-    clock = SystemClock()
-    changes = _Changes(asyncio.get_running_loop())
-    registry = FunctionRegistry(database, changes.told)
-    configs = FunctionConfigs(database, changes.told)
-    deployer = Deployer(registry, chosen.preparer, store)
-    scheduler = Scheduler(
-        Machinery(
-            sandbox=chosen.sandbox,
-            preparer=chosen.preparer,
-            logs=logs,
-            clock=clock,
-            limits=PoolLimits(
-                soft_s=settings.idle.soft_ms / 1000,
-                hard_s=settings.idle.hard_ms / 1000,
-                init_s=settings.sandbox.init_timeout_ms / 1000,
-            ),
-            max_parallel_starts=settings.sandbox.max_parallel_starts,
-        )
+def _runtime_api(
+    engine: Engine, endpoints: RuntimeEndpoints, sockets: list[socket.socket]
+) -> Listener:
+    return Listener(
+        RuntimeApi(),
+        sockets,
+        keep_alive_s=_RUNTIME_KEEP_ALIVE_S,
+        grace_s=_RUNTIME_GRACE_S,
+        http=partial(RuntimeConnection, RuntimeRoutes(engine.scheduler, endpoints)),
     )
-    admission = Admission(settings.limits.max_global_concurrency)
-    invoker = Invoker(registry, deployer, admission, scheduler)
-    retrying = settings.asynchronous
-    events = AsyncQueue(
-        EventStore(database),
-        invoker,
-        clock,
-        Policy(retrying.retry_base_s, retrying.max_event_age_s),
-        retrying.workers,
-    )
-    invoker.events = events
-    changes.listen(invoker, deployer)
-    return _Engine(registry, configs, store, deployer, scheduler, invoker, events, changes)
 
 
-def _user_api(settings: Settings, engine: _Engine, health: Health) -> UserApi:
+def _user_api(settings: Settings, engine: Engine, health: Health) -> UserApi:
     concurrency = settings.limits.max_global_concurrency
     links = CodeLinks(SystemClock())
     backend = Backend(
-        engine.registry, engine.configs, engine.store, engine.deployer, links, concurrency
+        registry=engine.registry,
+        configs=engine.configs,
+        store=engine.store,
+        deployer=engine.deployer,
+        links=links,
+        concurrency=concurrency,
+        aliases=engine.aliases,
+        provisioned=engine.provisioned,
+        provisioner=engine.provisioner,
+        spares=engine.scheduler.spares,
     )
     callers = Callers(Scope(settings.aws.account_id, settings.aws.region))
-    endpoint = InvokeEndpoint(engine.invoker, callers)
-    return UserApi(backend, endpoint, callers, settings.defaults, health.report)
-
-
-class _Changes:
-    """Carries the registry's changes, told in any thread, to those on the event loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._invoker: Invoker | None = None
-        self._deployer: Deployer | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def listen(self, invoker: Invoker, deployer: Deployer) -> None:
-        """Set who is told."""
-        self._invoker, self._deployer = invoker, deployer
-
-    def told(self, change: Change) -> None:
-        """A change was committed. What the change outdates is forgotten before it is answered."""
-        self._loop.call_soon_threadsafe(self._spread, change)
-
-    async def close(self) -> None:
-        """Wait for what is under way."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _spread(self, change: Change) -> None:
-        if self._invoker is None or self._deployer is None:
-            return
-        self._invoker.forget(change)
-        self._deployer.changed()
-        if change.kind is not ChangeKind.SETTLED:
-            task = self._loop.create_task(self._invoker.changed(change))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    invoking = Invoking(
+        InvokeEndpoint(engine.invoker, callers), ResponseStreamEndpoint(engine.invoker, callers)
+    )
+    return UserApi(backend, invoking, callers, settings.defaults, health.report)
 
 
 def _gateway_socket(

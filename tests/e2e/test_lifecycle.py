@@ -12,7 +12,7 @@ import pytest
 from conftest import SANDBOXES
 from functions_under_test import create, invoke
 from live import LiveServer
-from observing import containers, short_idle, until
+from observing import WITHOUT_SPARES, containers, short_idle, until
 
 COUNT = """
 calls = 0
@@ -73,7 +73,7 @@ def test_an_invocation_longer_than_the_idle_times_is_not_stopped(kind: str) -> N
 
 def test_functions_settings_and_limits_survive_a_killed_server(kind: str, tmp_path: Path) -> None:
     flags = ("--sandbox", kind, "--data-dir", str(tmp_path / "data"))
-    with LiveServer(*flags) as server:
+    with LiveServer(*flags, environment=WITHOUT_SPARES) as server:
         client = server.client()
         name = create(client, COUNT, Environment={"Variables": {"KEY": "value"}})
         client.publish_version(FunctionName=name)
@@ -81,7 +81,7 @@ def test_functions_settings_and_limits_survive_a_killed_server(kind: str, tmp_pa
         before = client.get_function_configuration(FunctionName=name)
         assert invoke(client, name).payload["calls"] == 1
         server.stop(signal.SIGKILL)
-    with LiveServer(*flags) as server:
+    with LiveServer(*flags, environment=WITHOUT_SPARES) as server:
         client = server.client()
         after = client.get_function_configuration(FunctionName=name)
         del before["ResponseMetadata"], after["ResponseMetadata"]

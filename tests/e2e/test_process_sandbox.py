@@ -27,7 +27,9 @@ import pytest
 from lambda_home.sandboxes import process, process_cgroups, process_table
 from lambda_home.sandboxes.base import Exit, SandboxError, SandboxSpec
 from lambda_home.sandboxes.interpreters import Search
-from lambda_home.sandboxes.process import Place, ProcessSandbox, find_tools
+from lambda_home.sandboxes.process import Place, ProcessSandbox
+from lambda_home.sandboxes.process_tools import find_tools
+from lambda_home.sandboxes.task_folders import TaskFolders
 
 pytestmark = pytest.mark.process
 
@@ -184,7 +186,8 @@ def cgroups_here() -> process_cgroups.Cgroups:
 def place(ground: Path) -> Place:
     """Interpreters that any user may run: the system's."""
     search = Search((Path("/usr/bin"), Path("/usr/local/bin")), Path("/none"), Path("/none"))
-    return Place(ground / "runtimes", ground / "libraries", search)
+    tasks = TaskFolders(ground / "tasks")
+    return Place(ground / "runtimes", ground / "libraries", search, tasks)
 
 
 @asynccontextmanager

@@ -131,7 +131,7 @@ class Deployer:
         try:
             async with self._slots:
                 self._prepared_at[version.code.key] = asyncio.get_running_loop().time()
-                await self._preparer.prepare(version.code.key, version.runtime)
+                await self._preparer.prepare_ahead(version.code.key, version.runtime)
             status = READY
         except SandboxError as error:
             status = _failed(version.status, str(error))

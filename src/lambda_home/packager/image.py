@@ -30,6 +30,7 @@ from lambda_home.bundled import bundled
 from lambda_home.errors import ApiError
 from lambda_home.packager.archive import Kind, content, inspect
 from lambda_home.packager.base_image import BaseImages, family_of
+from lambda_home.packager.folder import FolderPreparer
 from lambda_home.packager.store import CodeStore, CodeUnavailableError, checked_key
 from lambda_home.sandboxes.base import SandboxError
 
@@ -49,8 +50,9 @@ _log = structlog.get_logger(__name__)
 class ImagePreparer:
     """The CodePreparer of the Docker sandbox; `code` of a SandboxSpec is an image's tag.
 
-    `client` is a docker.APIClient, `images` the setting docker.images. Images of other instances
-    are never touched.
+    `client` is a docker.APIClient, `images` the setting docker.images. With `folders`, which the
+    daemon must see, code is unpacked for spares, and an image is made only where one is needed.
+    Images of other instances are never touched.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class ImagePreparer:
         *,
         allow_pull: bool,
         instance_id: str,
+        folders: FolderPreparer | None = None,
     ) -> None:
         self._client = client
+        self._folders = folders
         self._store = store
         self._bases = BaseImages(client, images, allow_pull=allow_pull)
         self._instance_id = instance_id
@@ -89,12 +93,30 @@ class ImagePreparer:
 
     async def rebuild(self, tag: str) -> None:
         """Make an image again that was removed behind our back. Raises SandboxError."""
+        for runtime, known in list(self._runtimes.items()):
+            if known == tag:
+                self._runtimes.pop(runtime)
+                await self._parent(runtime)
+                return
         if tag not in self._recipes:
             raise SandboxError(f"Image {tag} is not in the Docker daemon.")
         code_key, runtime = self._recipes[tag]
         self._made.discard(tag)
         self._runtimes.pop(runtime, None)
         await self.prepare(code_key, runtime)
+
+    async def bare(self, runtime: str) -> str | None:
+        """The image of a runtime, without a function. Raises SandboxError."""
+        return None if self._folders is None else await self._parent(runtime)
+
+    async def unpack(self, code_key: str, runtime: str) -> str | None:
+        """A folder with the code, None if it is too large to be placed. Raises SandboxError."""
+        return None if self._folders is None else await self._folders.unpack(code_key, runtime)
+
+    async def prepare_ahead(self, code_key: str, runtime: str) -> None:
+        """Unpack the code for a spare; make an image only of what spares do not take."""
+        if await self.bare(runtime) is None or await self.unpack(code_key, runtime) is None:
+            await self.prepare(code_key, runtime)
 
     def warning_for(self, runtime: str) -> str | None:
         """What is not as on AWS with a runtime that was prepared, in one line for its log."""
@@ -103,13 +125,19 @@ class ImagePreparer:
     async def discard_except(self, code_keys: frozenset[str]) -> None:
         """Remove this instance's images of all other code; one in use stays until next time."""
         await asyncio.to_thread(self._discard, {key[:_CODE_DIGITS] for key in code_keys})
+        if self._folders is not None:
+            await self._folders.discard_except(code_keys)
 
-    async def _prepare(self, code_key: str, runtime: str) -> str:
+    async def _parent(self, runtime: str) -> str:
         async with self._lock(f"runtime {runtime}"):
             parent = self._runtimes.get(runtime)
             if parent is None:
                 parent = await asyncio.to_thread(self._runtime_image, runtime)
                 self._runtimes[runtime] = parent
+        return parent
+
+    async def _prepare(self, code_key: str, runtime: str) -> str:
+        parent = await self._parent(runtime)
         tag = self._tag(code_key, parent)
         async with self._lock(tag):
             if tag not in self._made:

@@ -31,6 +31,15 @@ class RunnablePreparer(FolderPreparer):
                 await asyncio.to_thread(self._compile, interpreter)
         return await super().prepare(code_key, runtime)
 
+    async def bare(self, runtime: str) -> str | None:
+        """Spares need nothing but their interpreter. Raises SandboxError if there is none."""
+        await asyncio.to_thread(find, runtime, self._search)
+        return ""
+
+    async def prepare_ahead(self, code_key: str, runtime: str) -> None:
+        """Unpack the package."""
+        await self.prepare(code_key, runtime)
+
     def warning_for(self, runtime: str) -> str | None:
         """What the function's log should say if another version of the interpreter runs it."""
         return find(runtime, self._search).note or None

@@ -6,6 +6,10 @@ Lifecycle of one environment, for every adapter:
                         |             |
                         +--- stop(id) or its own end ---> exactly one `exited(Exit)`
 
+- A spare (`spec.spare`) is started without a function: its task root is empty but for the file
+  `spec.id`, by which its runtime proves that it sees the folder. `place` puts the function's code
+  there, once; from then on it is an environment like any other.
+
 - `open(observer)` comes first and reaps what a dead server left behind; `close()` comes last and
   leaves nothing running.
 - `start` returns once the process exists, not once the runtime has polled. It raises SandboxError
@@ -37,7 +41,7 @@ class SandboxSpec:
     `id` names it (32 hex digits); `host` is its unguessable host name, its only credential at the
     runtime API. `code` is what `CodePreparer.prepare` returned. `environment` is complete but for
     AWS_LAMBDA_RUNTIME_API, which the adapter adds because only it knows the address. `labels` are
-    for people (function, version).
+    for people (function, version). For a `spare` the `code` is what `CodePreparer.bare` returned.
     """
 
     id: str
@@ -48,6 +52,7 @@ class SandboxSpec:
     memory_mb: int
     tmp_mb: int
     labels: Mapping[str, str]
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,24 @@ class CodePreparer(Protocol):
         Raises SandboxError if that runtime cannot run here (the message names what to install).
         """
 
+    async def bare(self, runtime: str) -> str | None:
+        """The `code` of a spare of that runtime; None if spares are not possible here.
+
+        Raises SandboxError if that runtime cannot run here.
+        """
+
+    async def unpack(self, code_key: str, runtime: str) -> str | None:
+        """A folder with the code for `Sandbox.place`; None if it is too large to be placed quickly.
+
+        Raises SandboxError.
+        """
+
+    async def prepare_ahead(self, code_key: str, runtime: str) -> None:
+        """Do what the first start will need, while the function is being made.
+
+        Raises SandboxError.
+        """
+
     def warning_for(self, runtime: str) -> str | None:
         """What the function's log should say about how this runtime runs here, if anything."""
 
@@ -99,6 +122,11 @@ class Sandbox(Protocol):
 
     async def start(self, spec: SandboxSpec) -> None:
         """Start one environment. Raises SandboxError."""
+
+    async def place(
+        self, environment_id: str, folder: str, environment: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Give a spare its code; answers `environment` as it is inside. Raises SandboxError."""
 
     async def stop(self, environment_id: str, grace_s: float = 0) -> None:
         """End one environment; returns when it is gone."""

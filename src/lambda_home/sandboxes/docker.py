@@ -8,7 +8,7 @@ the synchronous docker-py client runs in threads of its own, so starts go on sid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from lambda_home.sandboxes.docker_profile import (
     labels,
     peak_files,
 )
+from lambda_home.sandboxes.task_folders import TaskFolders
 
 _KILL_PATIENCE_S = 20.0
 _SIGNAL_BASE = 128
@@ -76,12 +77,14 @@ class DockerSandbox:
         instance_id: str,
         runtime_api_port: int = 0,
         rebuild: Callable[[str], Awaitable[None]] | None = None,
+        task_folders: TaskFolders | None = None,
     ) -> None:
         self.runtime_api_port = runtime_api_port
         self._daemon = Daemon(client)
         self._network = settings.network
         self._instance_id = instance_id
         self._rebuild = rebuild
+        self._task_folders = task_folders
         self._owner = Owner.this_process()
         self._streams = DaemonStreams(client)
         self._containers: dict[str, _Container] = {}
@@ -89,6 +92,7 @@ class DockerSandbox:
         self._observer: SandboxObserver | None = None
         self._address = HOST_GATEWAY
         self._init = True
+        self._closing = False
 
     def gateway_address(self) -> str:
         """The address that the runtime API must listen on for environments to reach it.
@@ -112,6 +116,8 @@ class DockerSandbox:
 
     async def start(self, spec: SandboxSpec) -> None:
         """Start one container."""
+        if self._closing:
+            raise SandboxError("The server is stopping.")
         task = asyncio.create_task(self._start(spec))
         self._keep(task)
         try:
@@ -119,6 +125,15 @@ class DockerSandbox:
         except asyncio.CancelledError:
             self._keep(asyncio.create_task(self._abandon(task, spec.id)))
             raise
+
+    async def place(
+        self, environment_id: str, folder: str, environment: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Put links to the code into the folder that the container sees as its task root."""
+        if self._task_folders is None or environment_id not in self._containers:
+            raise SandboxError(f"Environment {environment_id} is no spare.")
+        await self._task_folders.fill(environment_id, folder)
+        return environment
 
     async def stop(self, environment_id: str, grace_s: float = 0) -> None:
         """SIGTERM, `grace_s` seconds, SIGKILL, removal."""
@@ -160,6 +175,7 @@ class DockerSandbox:
 
     async def close(self) -> None:
         """Stop all containers of this server."""
+        self._closing = True
         while self._starting or self._containers:
             if self._starting:
                 await asyncio.wait(set(self._starting))
@@ -176,6 +192,7 @@ class DockerSandbox:
             streams = await self._streams.attach(container_id)
         except (OSError, SandboxError) as error:
             await self._daemon.remove(box.id)
+            await self._drop_task_folder(spec.id)
             raise SandboxError(f"Docker could not attach to a container: {error}") from error
         try:
             await self._daemon.call(self._daemon.client.start, container_id)
@@ -187,6 +204,7 @@ class DockerSandbox:
                 _log.warning("docker_init_is_missing", consequence="zombies are not reaped")
                 await self._start(spec)
                 return
+            await self._drop_task_folder(spec.id)
             raise SandboxError(f"Docker could not start a container: {reason(error)}") from error
         self._containers[spec.id] = box
         box.watcher = asyncio.create_task(self._watch(box, streams))
@@ -194,7 +212,8 @@ class DockerSandbox:
     async def _create(self, spec: SandboxSpec) -> str:
         wiring = Wiring(self._network, self._address, self.runtime_api_port)
         marks = labels(spec, self._instance_id, self._owner)
-        config = container_config(spec, wiring, marks, init=self._init)
+        folder = await self._task_folder(spec)
+        config = container_config(spec, wiring, marks, init=self._init, task_folder=folder)
         create = partial(
             self._daemon.call,
             self._daemon.client.create_container_from_config,
@@ -210,8 +229,20 @@ class DockerSandbox:
                 await self._rebuild(spec.code)
                 created = await create()
         except FAILURES as error:
+            await self._drop_task_folder(spec.id)
             raise SandboxError(f"Docker could not make a container: {reason(error)}") from error
         return str(created["Id"])
+
+    async def _task_folder(self, spec: SandboxSpec) -> Path | None:
+        if not spec.spare:
+            return None
+        if self._task_folders is None:
+            raise SandboxError("Spares need a folder that the Docker daemon sees.")
+        return await self._task_folders.make(spec.id)
+
+    async def _drop_task_folder(self, environment_id: str) -> None:
+        if self._task_folders is not None:
+            await self._task_folders.drop(environment_id)
 
     async def _abandon(self, starting: asyncio.Task[None], environment_id: str) -> None:
         """Undo a start whose caller gave up; nobody hears of that environment."""
@@ -231,6 +262,7 @@ class DockerSandbox:
             self.peak_memory_mb(box.environment_id)
             self._tell_exit(box, how)
             await self._daemon.remove(box.id)
+            await self._drop_task_folder(box.environment_id)
             self._containers.pop(box.environment_id, None)
 
     def _tell_output(self, box: _Container, chunk: bytes) -> None:

@@ -108,9 +108,26 @@ def labels(spec: SandboxSpec, instance_id: str, owner: Owner) -> dict[str, str]:
 
 
 def container_config(
-    spec: SandboxSpec, wiring: Wiring, marks: Mapping[str, str], *, init: bool
+    spec: SandboxSpec,
+    wiring: Wiring,
+    marks: Mapping[str, str],
+    *,
+    init: bool,
+    task_folder: Path | None = None,
 ) -> dict[str, object]:
-    """The body of `POST /containers/create`. `init`: a small init process reaps zombies."""
+    """The body of `POST /containers/create`. `init`: a small init process reaps zombies.
+
+    `task_folder` is shown as the task root, read-only.
+    """
+    mounts = [
+        {
+            "Type": "bind",
+            "Source": str(task_folder),
+            "Target": "/var/task",
+            "ReadOnly": True,
+            "BindOptions": {"Propagation": "rprivate"},
+        }
+    ]
     environment = {**spec.environment, "AWS_LAMBDA_RUNTIME_API": f"{spec.host}:{wiring.port}"}
     memory = spec.memory_mb * MB
     return {
@@ -137,6 +154,7 @@ def container_config(
                 {"Name": "core", "Soft": 0, "Hard": 0},
             ],
             "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={spec.tmp_mb}m"},  # noqa: S108
+            "Mounts": mounts if task_folder is not None else [],
             "OomScoreAdj": _OUT_OF_MEMORY_FIRST,
             "Init": init,
             "NetworkMode": wiring.network,

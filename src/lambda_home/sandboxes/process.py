@@ -12,8 +12,7 @@ import asyncio
 import os
 import shutil
 import signal
-import stat
-import subprocess
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -28,14 +27,12 @@ from lambda_home.sandboxes.process_cgroups import Cgroups, Group, discover
 from lambda_home.sandboxes.process_command import (
     PROCESSES,
     Files,
-    Tools,
     chain,
     group_file,
     hosts_file,
     isolation,
     joining,
     passwd_file,
-    trial,
 )
 from lambda_home.sandboxes.process_owners import (
     MARK,
@@ -46,8 +43,9 @@ from lambda_home.sandboxes.process_owners import (
     remove_group,
 )
 from lambda_home.sandboxes.process_spawn import readable, spawn
+from lambda_home.sandboxes.process_tools import INNER_UID, find_tools, reachable
+from lambda_home.sandboxes.task_folders import TaskFolders
 
-_INNER_UID = 1000
 _CHUNK = 256 * 1024
 _SIGNAL_BASE = 128
 _LAST_SIGNAL = 64
@@ -69,11 +67,15 @@ class Endpoints(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where things are: our runtimes, the Python packages that functions find, interpreters."""
+    """Where things are: our runtimes, the Python packages that functions find, interpreters.
+
+    `tasks` are the task roots of spares.
+    """
 
     runtimes: Path
     libraries: Path
     search: Search
+    tasks: TaskFolders
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +96,8 @@ class _Environment:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     peak_kib: int = 0
     over_limit: bool = False
+    own: Mapping[str, str] = field(default_factory=dict)
+    spare: bool = False
 
 
 class ProcessSandbox:
@@ -112,6 +116,8 @@ class ProcessSandbox:
         self._environments: dict[str, _Environment] = {}
         self._observer: SandboxObserver | None = None
         self._guard: asyncio.Task[None] | None = None
+        self._starting: set[asyncio.Future[None]] = set()
+        self._closing = False
 
     @property
     def wrapped(self) -> bool:
@@ -130,9 +136,22 @@ class ProcessSandbox:
 
     async def start(self, spec: SandboxSpec) -> None:
         """Start one process tree."""
-        interpreter = await asyncio.to_thread(find, spec.runtime, self._place.search)
-        environment = _Environment(spec.id, spec.memory_mb)
+        if self._closing:
+            raise SandboxError("The server is stopping.")
+        started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._starting.add(started)
         try:
+            await self._start(spec)
+        finally:
+            self._starting.discard(started)
+            started.set_result(None)
+
+    async def _start(self, spec: SandboxSpec) -> None:
+        interpreter = await asyncio.to_thread(find, spec.runtime, self._place.search)
+        environment = _Environment(spec.id, spec.memory_mb, spare=spec.spare)
+        try:
+            if spec.spare:
+                spec = replace(spec, code=str(await self._place.tasks.make(spec.id)))
             os.listdir(spec.code)  # noqa: PTH208  (not there: fail here, not inside)
             environment.group = self._group(spec)
             environment.uid = self._uids.take() if self._uids else None
@@ -145,6 +164,20 @@ class ProcessSandbox:
             raise
         self._environments[spec.id] = environment
         environment.watcher = asyncio.get_running_loop().create_task(self._watch(environment))
+
+    async def place(
+        self, environment_id: str, folder: str, environment: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Show a spare its code: in its task root, or without bubblewrap where it lies."""
+        found = self._environments.get(environment_id)
+        if found is None or not found.spare:
+            raise SandboxError(f"Environment {environment_id} is no spare.")
+        if self.wrapped:
+            await self._place.tasks.fill(environment_id, folder)
+            return environment
+        if self._as_root:
+            self._refuse_root(Path(folder))
+        return _seen_plain(environment, found.own, folder)
 
     async def stop(self, environment_id: str, grace_s: float = 0) -> None:
         """End one process tree."""
@@ -184,13 +217,15 @@ class ProcessSandbox:
         return -(-environment.peak_kib // 1024)
 
     async def close(self) -> None:
-        """Stop everything."""
+        """Stop everything, also what is just being started."""
+        self._closing = True
         if self._guard is not None:
             self._guard.cancel()
             await asyncio.gather(self._guard, return_exceptions=True)
-        await asyncio.gather(*(self.stop(name) for name in list(self._environments)))
-        watchers = [e.watcher for e in self._environments.values() if e.watcher is not None]
-        await asyncio.gather(*watchers, return_exceptions=True)
+        while self._starting or self._environments:
+            await asyncio.gather(*(self.stop(name) for name in list(self._environments)))
+            if self._starting:
+                await asyncio.wait(set(self._starting))
         self._cgroups.close()
 
     # ---------------------------------------------------------------------------------- starting
@@ -208,7 +243,7 @@ class ProcessSandbox:
     async def _start_wrapped(
         self, spec: SandboxSpec, interpreter: Interpreter, environment: _Environment
     ) -> None:
-        uid = _INNER_UID if environment.uid is None else environment.uid
+        uid = INNER_UID if environment.uid is None else environment.uid
         runtime_files = self._runtime_files(interpreter.family)
         command, variables = chain(
             self._tools,
@@ -244,20 +279,16 @@ class ProcessSandbox:
         if self._as_root:
             self._refuse_root(Path(spec.code), interpreter.path, runtime_dir)
         environment.folder = private_folder(environment.uid)
+        environment.own = {
+            "TMPDIR": str(environment.folder),
+            "PYTHONPATH": str(self._place.libraries) if interpreter.family == "python" else "",
+            "PATH": str(_shown_first(interpreter, environment.folder)),
+            "LAMBDA_RUNTIME_DIR": str(runtime_dir),
+        }
         command, variables = chain(
             self._tools,
             {
-                "TMPDIR": str(environment.folder),
-                **(
-                    {"PYTHONPATH": str(self._place.libraries)}
-                    if interpreter.family == "python"
-                    else {}
-                ),
-                **spec.environment,
-                "PATH": f"{_shown_first(interpreter, environment.folder)}:"
-                f"{spec.environment.get('PATH', '')}",
-                "LAMBDA_TASK_ROOT": spec.code,
-                "LAMBDA_RUNTIME_DIR": str(runtime_dir),
+                **_seen_plain(spec.environment, environment.own, spec.code),
                 "AWS_LAMBDA_RUNTIME_API": await self._endpoints.open(spec.id),
                 MARK: _mark(environment),
             },
@@ -279,7 +310,7 @@ class ProcessSandbox:
         if self._tools.setpriv is None:
             raise SandboxError(f"Functions never run as root, and setpriv is missing: {advice}.")
         for path in needed:
-            if not _reachable(path):
+            if not reachable(path):
                 raise SandboxError(
                     f"{path} cannot be read by an unprivileged user, and functions never run as"
                     f" root: {advice}."
@@ -358,6 +389,8 @@ class ProcessSandbox:
             os.close(environment.output)
         if environment.folder is not None:
             await asyncio.to_thread(shutil.rmtree, environment.folder, ignore_errors=True)
+        if environment.spare:
+            await self._place.tasks.drop(environment.id)
         await self._endpoints.close(environment.id)
         if self._uids is not None:
             self._uids.give_back(environment.uid)
@@ -417,6 +450,16 @@ def _mark(environment: _Environment) -> str:
     return f"{owner()}-{environment.id}"
 
 
+def _seen_plain(
+    environment: Mapping[str, str], own: Mapping[str, str], code: str
+) -> dict[str, str]:
+    """Variables for a process that sees the machine's files: where its own things are."""
+    first = {name: own[name] for name in ("TMPDIR", "PYTHONPATH") if own[name]}
+    path = f"{own['PATH']}:{environment.get('PATH', '')}"
+    places = {"PATH": path, "LAMBDA_RUNTIME_DIR": own["LAMBDA_RUNTIME_DIR"]}
+    return {**first, **environment, **places, "LAMBDA_TASK_ROOT": code}
+
+
 def _shown_first(interpreter: Interpreter, folder: Path) -> Path:
     """A folder for PATH in which the runtime's interpreter has the name that bootstraps call."""
     shown = folder / "bin"
@@ -424,52 +467,3 @@ def _shown_first(interpreter: Interpreter, folder: Path) -> Path:
     name = "python3" if interpreter.family == "python" else "node"
     (shown / name).symlink_to(interpreter.path)
     return shown
-
-
-def find_tools() -> Tools:
-    """Look for the programs of the chain; bwrap counts only if it works here."""
-    tools = _all_tools()
-    return replace(tools, bwrap=None) if _why_bwrap_fails(tools) else tools
-
-
-def probe(search: Search) -> tuple[bool, str]:
-    """Say whether processes can be used here, and how well isolated, in one line."""
-    why = _why_bwrap_fails(_all_tools())
-    how = "isolated by bubblewrap"
-    if why is not None:
-        how = f"without bubblewrap ({why}): functions are NOT isolated from your files"
-    try:
-        find("python3.12", search)
-    except SandboxError as error:
-        return False, str(error)
-    return True, how
-
-
-def _all_tools() -> Tools:
-    which = shutil.which
-    return Tools(which("bwrap"), which("setpriv"), which("prlimit"), which("env") or "/usr/bin/env")
-
-
-def _why_bwrap_fails(tools: Tools) -> str | None:
-    as_root = os.geteuid() == 0
-    if tools.bwrap is None:
-        return "not installed"
-    if as_root and tools.setpriv is None:
-        return "setpriv, which gives up root, is not installed"
-    command = trial(tools, Uids().take() if as_root else _INNER_UID, as_root=as_root)
-    try:
-        done = subprocess.run(  # noqa: S603  (programs found here, fixed arguments)
-            command, check=False, capture_output=True, text=True, timeout=10, env={}
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
-    if done.returncode == 0:
-        return None
-    return (done.stderr.strip().splitlines() or ["it fails"])[-1]
-
-
-def _reachable(path: Path) -> bool:
-    """Whether any user can get to a file or folder."""
-    if not path.stat().st_mode & stat.S_IROTH:
-        return False
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents)

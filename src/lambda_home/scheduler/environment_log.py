@@ -16,6 +16,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from lambda_home.invocations import LOG_TAIL_LIMIT
 
@@ -54,6 +55,39 @@ class InvocationLog:
     def last_4_kb(self) -> bytes:
         """What `X-Amz-Log-Result` carries, before base64."""
         return bytes(self.tail[-LOG_TAIL_LIMIT:]) if self.tail else b""
+
+
+class AnyLog(Protocol):
+    """What the scheduler does with the log of an environment."""
+
+    @property
+    def init_output(self) -> bytes:
+        """The end of what was written before the first invocation."""
+
+    def begin(self, request_id: str, start_line: str, *, tail: bool) -> InvocationLog:
+        """An invocation is delivered."""
+
+    def finish(
+        self,
+        log: InvocationLog,
+        closing: list[str],
+        *,
+        fence: bool | None,
+        on_done: Callable[[], None] | None = None,
+    ) -> None:
+        """The runtime has answered, or is gone: write `closing` when the output is whole."""
+
+    def release(self, log: InvocationLog) -> None:
+        """The fence of this invocation is not waited for any longer."""
+
+    def platform(self, line: str) -> None:
+        """A line of the platform's own."""
+
+    def write(self, chunk: bytes) -> None:
+        """Output of the environment, cut anywhere."""
+
+    def close(self) -> None:
+        """The environment is gone."""
 
 
 class EnvironmentLog:

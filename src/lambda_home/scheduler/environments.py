@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from lambda_home.functions import FunctionVersion
 from lambda_home.invocations import Invocation
 from lambda_home.sandboxes.base import Exit
-from lambda_home.scheduler.environment_log import EnvironmentLog, InvocationLog
+from lambda_home.scheduler.environment_log import AnyLog, InvocationLog
+from lambda_home.scheduler.extensions import Extensions
 
 
 @dataclass(slots=True)
@@ -34,12 +35,19 @@ class Delivery:
     deadline_ms: int
 
 
-@dataclass(slots=True)
-class Poll:
-    """A runtime's parked request for its next invocation; `gone()` if its connection was lost."""
+class Poll(Protocol):
+    """A runtime's parked request for its next invocation."""
 
-    future: asyncio.Future[Delivery | None]
-    gone: Callable[[], bool]
+    @property
+    def gone(self) -> bool:
+        """Whether its connection was lost."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether `deliver` was called."""
+
+    def deliver(self, delivery: Delivery | None) -> None:
+        """Answer it; None says that the environment is over."""
 
 
 @dataclass(slots=True)
@@ -53,13 +61,21 @@ class Outcome:
 
 @dataclass(slots=True, eq=False)
 class Environment:
-    """One execution environment."""
+    """One execution environment.
+
+    `sandbox_id` is its name in the sandbox, which was given to it before it was known whose it
+    would be, if it began as a spare. `slots` invocations run in it at a time; each takes one of
+    the parked `polls`.
+    """
 
     id: str
+    sandbox_id: str
     host: str
     version: FunctionVersion
-    log: EnvironmentLog
-    poll: Poll | None = None
+    log: AnyLog
+    slots: int = 1
+    provisioned: bool = False
+    polls: list[Poll] = field(default_factory=list)
     start: asyncio.Task[None] | None = None
     started_at: float | None = None
     init_ms: float | None = None
@@ -68,14 +84,38 @@ class Environment:
     start_error: str = ""
     exit: Exit | None = None
     freezer: asyncio.Lock = field(default_factory=asyncio.Lock)
+    extensions: Extensions = field(default_factory=Extensions)
+
+    def park(self, poll: Poll) -> None:
+        """Keep a poll; where all slots are taken by polls already, the oldest is let go."""
+        self.polls = [kept for kept in self.polls if not kept.answered and not kept.gone]
+        if len(self.polls) >= self.slots:
+            self.polls.pop(0).deliver(None)  # the runtime reconnected: its newest poll counts
+        self.polls.append(poll)
+
+    def take_poll(self) -> Poll | None:
+        """A parked poll that can still be answered."""
+        while self.polls:
+            poll = self.polls.pop()
+            if not poll.answered and not poll.gone:
+                return poll
+        return None
+
+    def dismiss(self) -> None:
+        """Tell all parked polls that the environment is over."""
+        polls, self.polls = self.polls, []
+        for poll in polls:
+            if not poll.answered:
+                poll.deliver(None)
 
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """An invocation between its admission and its outcome."""
+    """An invocation between its admission and its outcome; `environment` has it."""
 
     invocation: Invocation
     future: asyncio.Future[Outcome]
     delivered_at: float = 0.0
+    environment: Environment | None = None
     log: InvocationLog | None = None
     answer: RuntimeAnswer | None = None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -21,10 +22,10 @@ from lambda_home.errors import ServiceException, ServiceUnavailableException
 from lambda_home.functions import FunctionVersion
 from lambda_home.invocations import Invocation
 from lambda_home.logs import LogEvent, LogStore
-from lambda_home.sandboxes.base import CodePreparer, Exit, Sandbox, SandboxError, SandboxSpec
+from lambda_home.sandboxes.base import CodePreparer, Exit, Sandbox, SandboxError
 from lambda_home.scheduler import events as on
 from lambda_home.scheduler import outcomes
-from lambda_home.scheduler.environment_log import EnvironmentLog
+from lambda_home.scheduler.environment_log import AnyLog, EnvironmentLog
 from lambda_home.scheduler.environments import (
     Delivery,
     Environment,
@@ -33,15 +34,25 @@ from lambda_home.scheduler.environments import (
     Poll,
     RuntimeAnswer,
 )
+from lambda_home.scheduler.finishing import Finisher
+from lambda_home.scheduler.forecasts import Forecasts
 from lambda_home.scheduler.pool import EnvironmentState, Pool, PoolLimits
-from lambda_home.scheduler.variables import log_group_of, variables
+from lambda_home.scheduler.shared_log import SharedEnvironmentLog
+from lambda_home.scheduler.shutdown import ShutdownPhase
+from lambda_home.scheduler.spares import (
+    Give,
+    Spare,
+    SpareKeeper,
+    SpareLimits,
+    SpareParts,
+    SpareSize,
+    new_host,
+)
+from lambda_home.scheduler.starting import Starter
+from lambda_home.scheduler.streamed import StreamedAnswer
+from lambda_home.scheduler.variables import log_group_of
 
 TICK_S = 0.05
-# How long a log stays open for output that arrives after the answer: of a runtime client without
-# fences, and of one whose fence was lost (the function closed its output).
-QUIET_S = 0.02
-LOST_FENCE_S = 1.0
-HOST_SUFFIX = "lambda-home.internal"
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +69,17 @@ class Machinery:
     clock: Clock
     limits: PoolLimits
     max_parallel_starts: int
+    spares: SpareLimits = field(default_factory=SpareLimits)
+    forecasting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a fleet's provisioned environments are; `failure` says why no more can be had."""
+
+    available: int
+    allocated: int
+    failure: str | None
 
 
 class Scheduler:
@@ -68,12 +90,23 @@ class Scheduler:
         self._clock = machinery.clock
         self._pool = Pool(machinery.limits, lambda: secrets.token_hex(16))
         self._versions: dict[str, FunctionVersion] = {}
+        self._plans: dict[str, on.FleetPlan] = {}
+        self._failures: dict[str, str] = {}
+        self._forecasts = Forecasts(on=machinery.forecasting)
         self._environments: dict[str, Environment] = {}
         self._by_host: dict[str, Environment] = {}
+        self._in_sandbox: dict[str, Environment] = {}
         self._pending: dict[str, Pending] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._starts = asyncio.Semaphore(machinery.max_parallel_starts)
         self._closing = False
+        self._finisher = Finisher(self._clock, machinery.sandbox.peak_memory_mb)
+        self._shutdown = ShutdownPhase(machinery.sandbox, machinery.clock)
+        made_of = (machinery.sandbox, machinery.preparer, machinery.clock)
+        self.spares = SpareKeeper(
+            SpareParts(*made_of, machinery.spares, self._spawn, self._is_starting)
+        )
+        self._starter = Starter(*made_of, self.spares, self._adopt)
         self._perform: dict[type, Callable[..., None]] = {
             on.Start: self._on_start,
             on.Deliver: self._on_deliver,
@@ -94,15 +127,16 @@ class Scheduler:
     async def close(self, grace_s: float) -> None:
         """Take no more invocations, let running ones finish for `grace_s`, then end everything."""
         self._closing = True
+        self.spares.close()
         until = self._clock.monotonic() + grace_s
         while self._pending and self._clock.monotonic() < until:
             await asyncio.wait([p.future for p in self._pending.values()], timeout=TICK_S)
-        tasks = list(self._tasks)
-        for environment in list(self._environments.values()):
-            if environment.poll is not None and not environment.poll.future.done():
-                environment.poll.future.set_result(None)
         for pending in list(self._pending.values()):
             self._reject(pending, ServiceUnavailableException("The server is shutting down."))
+        await self._shutdown.stop_extended(list(self._environments.values()))
+        tasks = list(self._tasks)
+        for environment in list(self._environments.values()):
+            environment.dismiss()
         await self._made_of.sandbox.close()
         for task in tasks:
             task.cancel()
@@ -111,9 +145,13 @@ class Scheduler:
     async def _tick_forever(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            if self._environments or self._pending:
-                self._handle(on.Tick(self._clock.monotonic()))
-            for key in self._versions.keys() - set(self._pool.keys()):
+            now = self._clock.monotonic()
+            if self._versions:
+                self._handle(on.Tick(now))
+            for key, count in self._forecasts.due(now):
+                if key in self._versions:
+                    self._handle(on.Prewarm(key, count, self._versions[key].timeout_s, now))
+            for key in self._versions.keys() - {*self._pool.keys(), *self._forecasts.keys()}:
                 del self._versions[key]
 
     # ---------------------------------------------------------------------------- callers' side
@@ -129,15 +167,52 @@ class Scheduler:
         version = invocation.function
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._pending[invocation.request_id] = Pending(invocation, future)
-        self._versions[version.run_key] = version
         now = self._clock.monotonic()
-        self._handle(on.Queued(invocation.request_id, version.run_key, version.timeout_s, now))
+        key = version.run_key
+        if invocation.tenant_id:
+            key = self._tenant_fleet(version, invocation.tenant_id, now)
+        self._versions[key] = version
+        self._forecasts.arrived(key, now)
+        self._handle(on.Queued(invocation.request_id, key, version.timeout_s, now))
         return await future
+
+    def plan(self, version: FunctionVersion, plan: on.FleetPlan) -> None:
+        """Have so many environments of a version from now on."""
+        key = version.run_key
+        self._plans[key] = plan
+        if plan == on.FleetPlan():
+            del self._plans[key]
+            self._failures.pop(key, None)
+        self._versions[key] = version
+        self._handle(on.Planned(key, plan, version.timeout_s, self._clock.monotonic()))
+
+    def standing(self, version: FunctionVersion) -> Standing:
+        """How far the plan of a version is."""
+        key = version.run_key
+        ready, allocated = self._pool.provisioned_ready(key), self._pool.provisioned_allocated(key)
+        return Standing(ready, allocated, self._failures.get(key))
+
+    def prewarm(self, version: FunctionVersion, count: int) -> None:
+        """Start environments ahead, which go as any others when they stay idle."""
+        key = version.run_key
+        self._versions[key] = version
+        self._handle(on.Prewarm(key, count, version.timeout_s, self._clock.monotonic()))
+
+    def _tenant_fleet(self, version: FunctionVersion, tenant_id: str, now: float) -> str:
+        """The fleet of one tenant, which no other shares; it has the plan's upper limits."""
+        key = f"{version.run_key} {tenant_id}"
+        plan = self._plans.get(version.run_key)
+        if plan is not None and key not in self._versions:
+            limits = replace(plan, minimum=0, provisioned=0)
+            self._handle(on.Planned(key, limits, version.timeout_s, now))
+        return key
 
     def retire_except(self, arn: str, run_keys: frozenset[str]) -> None:
         """Let environments of a function finish and stop, but for those of these run keys."""
         for key, version in list(self._versions.items()):
-            if version.arn == arn and key not in run_keys:
+            if version.arn == arn and version.run_key not in run_keys:
+                self._forecasts.forget(key)
+                self._plans.pop(key, None)
                 self._handle(on.Retired(key))
 
     def code_keys(self) -> frozenset[str]:
@@ -161,59 +236,72 @@ class Scheduler:
         return self._by_host.get(host)
 
     def environment(self, environment_id: str) -> Environment | None:
-        """The environment with this id."""
-        return self._environments.get(environment_id)
+        """The environment that has this name in the sandbox."""
+        return self._in_sandbox.get(environment_id)
 
-    async def next(
-        self, environment: Environment, gone: Callable[[], bool], init_ms: float | None
-    ) -> Delivery | None:
-        """Park until there is an invocation for this environment; None when it is over."""
+    def park(self, environment: Environment, poll: Poll, init_ms: float | None) -> None:
+        """Keep a runtime's request until there is an invocation, or the environment is over."""
         now = self._clock.monotonic()
         if environment.init_ms is None:
             started = environment.started_at if environment.started_at is not None else now
             environment.init_ms = init_ms if init_ms is not None else (now - started) * 1000
-        previous = environment.poll
-        if previous is not None and not previous.future.done():
-            previous.future.set_result(None)  # the runtime reconnected: its newest poll counts
-        future: asyncio.Future[Delivery | None] = asyncio.get_running_loop().create_future()
-        environment.poll = Poll(future, gone)
-        self._handle(on.Polled(environment.id, now))
-        return await future
+            self._failures.pop(environment.version.run_key, None)
+        environment.park(poll)
+        if self._environments.get(environment.id) is not environment:
+            environment.dismiss()
+        else:
+            self._handle(on.Polled(environment.id, now))
 
     def answer(self, environment: Environment, request_id: str, answer: RuntimeAnswer) -> bool:
         """Take a runtime's answer; False if it is late or not this environment's to give."""
         pending = self._pending.get(request_id)
-        if pending is None:
+        if pending is None or pending.environment is not environment:
             return False
         pending.answer = answer
         now = self._clock.monotonic()
         accepted = self._handle(on.Answered(environment.id, request_id, now))
         if not accepted:
-            pending.answer = None  # another environment's to give
-        if accepted and environment.poll is not None and not environment.poll.future.done():
+            pending.answer = None
+        elif environment.slots == 1 and environment.polls:
             self._handle(on.Polled(environment.id, now))  # it polled before it answered
         return accepted
+
+    def answer_begins(
+        self, environment: Environment, request_id: str, content_type: str
+    ) -> StreamedAnswer | None:
+        """A runtime begins to stream its answer; None if it is late or not its own to give."""
+        pending = self._pending.get(request_id)
+        if pending is None or pending.environment is not environment:
+            return None
+        finish = partial(self.answer, environment, request_id)
+        return StreamedAnswer(pending, content_type, finish)
+
+    def spare_ready(self, spare: Spare, sees: str, give: Give, gone: Callable[[], bool]) -> None:
+        """A spare's runtime waits for its function."""
+        self.spares.wait_for_function(spare, sees, give, gone)
 
     def init_failed(self, environment: Environment, answer: RuntimeAnswer) -> None:
         """The runtime could not load the function."""
         environment.init_error = answer
+        self._failures[environment.version.run_key] = "FUNCTION_ERROR_INIT_FAILURE"
         self._handle(on.InitFailed(environment.id, self._clock.monotonic()))
 
     # ---------------------------------------------------------------------- the sandbox observer
 
     def output(self, environment_id: str, chunk: bytes) -> None:
         """Bytes of an environment's output."""
-        environment = self._environments.get(environment_id)
+        environment = self._in_sandbox.get(environment_id)
         if environment is not None:
             environment.log.write(chunk)
 
     def exited(self, how: Exit) -> None:
         """An environment is gone."""
-        environment = self._environments.get(how.id)
+        environment = self._in_sandbox.get(how.id)
         if environment is None:
+            self.spares.exited(how)
             return
         environment.exit = how
-        self._handle(on.Exited(how.id, self._clock.monotonic()))
+        self._handle(on.Exited(environment.id, self._clock.monotonic()))
         environment.log.close()
         self._forget(environment)
 
@@ -235,48 +323,69 @@ class Scheduler:
         def emit(line: str) -> None:
             logs.append(LogEvent(scope, group, stream, self._clock.now(), line))
 
-        host = f"{secrets.token_hex(16)}.{HOST_SUFFIX}"
-        environment = Environment(start.environment, host, version, EnvironmentLog(emit))
+        log: AnyLog = EnvironmentLog(emit) if start.slots == 1 else SharedEnvironmentLog(emit)
+        environment = Environment(
+            id=start.environment,
+            sandbox_id=start.environment,
+            host=new_host(),
+            version=version,
+            log=log,
+            slots=start.slots,
+            provisioned=start.provisioned,
+        )
         self._environments[environment.id] = environment
-        self._by_host[host] = environment
+        self._by_host[environment.host] = environment
+        self._in_sandbox[environment.sandbox_id] = environment
         environment.start = self._spawn(partial(self._start, environment, stream))
 
     async def _start(self, environment: Environment, stream: str) -> None:
-        version = environment.version
         try:
-            async with self._starts:
-                self._handle(on.SlotFree(environment.id, self._clock.monotonic()))
-                state = self._pool.state_of(environment.id)
-                if self._closing or state is not EnvironmentState.STARTING:
-                    self._handle(on.Exited(environment.id, self._clock.monotonic()))
-                    self._forget(environment)
-                    return
-                code = await self._made_of.preparer.prepare(version.code.key, version.runtime)
-                environment.log.platform(f"INIT_START Runtime Version: {version.runtime}")
-                warning = self._made_of.preparer.warning_for(version.runtime)
-                if warning:
-                    environment.log.platform(f"[WARNING] lambda_home: {warning}")
-                environment.started_at = self._clock.monotonic()
-                await self._made_of.sandbox.start(
-                    SandboxSpec(
-                        id=environment.id,
-                        host=environment.host,
-                        runtime=version.runtime,
-                        code=code,
-                        environment=variables(version, stream=stream),
-                        memory_mb=version.memory_mb,
-                        tmp_mb=version.tmp_mb,
-                        labels={"function": version.name, "version": version.version},
-                    )
-                )
+            if not await self._starter.claim(environment, stream):
+                async with self._starts:
+                    if not self._still_wanted(environment):
+                        return
+                    await self._starter.start(environment, stream)
         except Exception as error:
             if not isinstance(error, SandboxError):
                 _log.exception("an environment could not be started")
             environment.start_error = str(error)
+            self._failures[environment.version.run_key] = str(error)
             self._handle(on.StartFailed(environment.id, self._clock.monotonic()))
             self._forget(environment)
             return
         self._handle(on.Started(environment.id, self._clock.monotonic()))
+
+    def _still_wanted(self, environment: Environment) -> bool:
+        """A start may begin now, if by this time the environment is still needed."""
+        self._handle(on.SlotFree(environment.id, self._clock.monotonic()))
+        state = self._pool.state_of(environment.id)
+        if self._closing or state is not EnvironmentState.STARTING:
+            self._handle(on.Exited(environment.id, self._clock.monotonic()))
+            self._forget(environment)
+            return False
+        return True
+
+    def _adopt(self, environment: Environment, spare: Spare) -> None:
+        """A spare becomes this environment: its name and its credential are the spare's."""
+        self._by_host.pop(environment.host, None)
+        self._in_sandbox.pop(environment.sandbox_id, None)
+        environment.host, environment.sandbox_id = spare.host, spare.id
+        self._by_host[spare.host] = environment
+        self._in_sandbox[spare.id] = environment
+
+    def _is_starting(self) -> bool:
+        """Whether an invocation waits for an environment that is being started."""
+        starting = EnvironmentState.STARTING
+        return any(state is starting for _, _, state in self._pool.environments())
+
+    def _warm_sizes(self) -> Counter[SpareSize]:
+        """How many functions of each size have an environment."""
+        found = {(e.version.arn, SpareSize.of(e.version)) for e in self._environments.values()}
+        return Counter(size for _, size in found)
+
+    def use_sizes(self, functions: Mapping[SpareSize, int]) -> None:
+        """How many functions there are of each size, for which spares may wait."""
+        self.spares.use(functions, self._warm_sizes)
 
     def _on_deliver(self, deliver: on.Deliver) -> None:
         environment = self._environments[deliver.environment]
@@ -285,109 +394,34 @@ class Scheduler:
             return
         invocation = pending.invocation
         now = self._clock.monotonic()
-        poll, environment.poll = environment.poll, None
-        if poll is None or poll.future.done() or poll.gone():
+        poll = environment.take_poll()
+        if poll is None:
             self._handle(on.Undelivered(environment.id, invocation.request_id, now))
             return
         pending.delivered_at = now
+        pending.environment = environment
         request_id = invocation.request_id
         start_line = outcomes.start_line(request_id, environment.version.version)
         pending.log = environment.log.begin(request_id, start_line, tail=invocation.tail)
         deadline_ms = int((self._clock.now() + deliver.deadline - now) * 1000)
-        poll.future.set_result(Delivery(invocation, deadline_ms))
+        poll.deliver(Delivery(invocation, deadline_ms))
+        environment.extensions.invoked(invocation, deadline_ms)
 
     def _on_complete(self, complete: on.Complete) -> None:
-        environment = self._environments[complete.environment]
         pending = self._pending.pop(complete.invocation, None)
-        if pending is None or (answer := pending.answer) is None:
-            return  # turned away while the server stops
-        outcome = Outcome(answer.payload, answer.error_type)
-        self._finish(environment, pending, outcome, fence=answer.fence)
+        if pending is not None and pending.answer is not None:  # else turned away at the end
+            self._finisher.complete(self._environments[complete.environment], pending)
 
     def _on_fail(self, fail: on.Fail) -> None:
-        environment = self._environments[fail.environment]
         pending = self._pending.pop(fail.invocation, None)
         if pending is None:  # turned away while the server stops
             return
-        request_id = fail.invocation
+        environment = self._environments[fail.environment]
+        environment.extensions.timed_out = fail.cause is on.Cause.TIMED_OUT
         if fail.cause is on.Cause.NOT_STARTED:
             self._reject(pending, ServiceException(environment.start_error))
-            return
-        if pending.log is None:  # it waited for an environment whose init failed
-            start_line = outcomes.start_line(request_id, environment.version.version)
-            init_output = environment.log.init_output
-            pending.log = environment.log.begin(
-                request_id, start_line, tail=pending.invocation.tail
-            )
-            if pending.log.tail is not None:
-                pending.log.tail[:0] = init_output
-            pending.delivered_at = self._clock.monotonic()
-        if fail.cause is on.Cause.TIMED_OUT:
-            timeout_s = environment.version.timeout_s
-            payload = outcomes.timed_out_payload(request_id, timeout_s)
-            outcome = Outcome(payload, "Sandbox.Timedout")
-            at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="milliseconds")
-            message = outcomes.timed_out_message(timeout_s)
-            note = f"{at.replace('+00:00', 'Z')} {request_id} {message}"
-            # The environment is being killed: its end, not a fence, closes the log.
-            self._finish(environment, pending, outcome, fence=True, notes=[note, ""])
-        elif fail.cause is on.Cause.INIT_FAILED and environment.init_error is not None:
-            error = environment.init_error
-            outcome = Outcome(error.payload, error.error_type or "Runtime.Unknown")
-            self._finish(environment, pending, outcome, fence=error.fence)
         else:
-            message = outcomes.exit_message(environment.exit)
-            outcome = Outcome(
-                outcomes.exit_payload(request_id, environment.exit), "Runtime.ExitError"
-            )
-            note = f"RequestId: {request_id} Error: {message}"
-            self._finish(environment, pending, outcome, fence=False, notes=[note])
-
-    def _finish(
-        self,
-        environment: Environment,
-        pending: Pending,
-        outcome: Outcome,
-        *,
-        fence: bool | None,
-        notes: list[str] | None = None,
-    ) -> None:
-        """Tell the caller, at once or, if the tail of the log is wanted, when the log is whole."""
-        log = pending.log
-        if log is None:
-            raise AssertionError("finished before it was delivered")
-        closing = [*(notes or ()), outcomes.end_line(log.request_id)]
-        closing.append(self._report(environment, pending, outcome))
-        if pending.invocation.tail:
-
-            def tell() -> None:
-                self._tell(pending, Outcome(outcome.payload, outcome.error_type, log.last_4_kb()))
-
-            environment.log.finish(log, closing, fence=fence, on_done=tell)
-        else:
-            self._tell(pending, outcome)
-            environment.log.finish(log, closing, fence=fence)
-        if not log.done:
-            patience = QUIET_S if fence is None else LOST_FENCE_S
-            asyncio.get_running_loop().call_later(patience, environment.log.release, log)
-
-    def _report(self, environment: Environment, pending: Pending, outcome: Outcome) -> str:
-        answer = pending.answer
-        peak_mb = answer.peak_mb if answer is not None else 0
-        init_ms = None if environment.init_reported else environment.init_ms
-        environment.init_reported = True
-        line = outcomes.report_line(
-            pending.invocation.request_id,
-            duration_ms=(self._clock.monotonic() - pending.delivered_at) * 1000,
-            memory_mb=environment.version.memory_mb,
-            peak_mb=peak_mb or self._made_of.sandbox.peak_memory_mb(environment.id),
-            init_ms=init_ms,
-        )
-        if outcome.error_type == "Sandbox.Timedout":
-            return f"{line}Status: timeout"
-        if outcome.error_type is not None and outcome.error_type.startswith("Runtime."):
-            return f"{line}Status: error\tError Type: {outcome.error_type}"
-        return line
+            self._finisher.fail(environment, pending, fail.cause)
 
     def _on_freeze(self, freeze: on.Freeze) -> None:
         self._spawn(partial(self._freeze, freeze.environment, frozen=True))
@@ -401,28 +435,23 @@ class Scheduler:
             return
         async with environment.freezer:  # a thaw never overtakes the freeze before it
             try:
-                await self._made_of.sandbox.freeze(environment_id, frozen=frozen)
+                await self._made_of.sandbox.freeze(environment.sandbox_id, frozen=frozen)
             except SandboxError as error:
                 _log.warning("freezing failed", container_id=environment_id, reason=str(error))
 
     def _on_stop(self, stop: on.Stop) -> None:
         environment = self._environments[stop.environment]
-        self._by_host.pop(environment.host, None)
-        if environment.poll is not None and not environment.poll.future.done():
-            environment.poll.future.set_result(None)
+        if not environment.extensions.close():  # else it talks to the server to its end
+            self._by_host.pop(environment.host, None)
+            environment.dismiss()
         self._spawn(partial(self._stop, environment))
 
     async def _stop(self, environment: Environment) -> None:
         if environment.start is not None:
             await asyncio.wait([environment.start])  # never stop what is half started
-        await self._made_of.sandbox.stop(environment.id)
+        await self._shutdown.stop(environment)
 
     # --------------------------------------------------------------------------------- the rest
-
-    @staticmethod
-    def _tell(pending: Pending, outcome: Outcome) -> None:
-        if not pending.future.done():
-            pending.future.set_result(outcome)
 
     def _reject(self, pending: Pending, error: Exception) -> None:
         self._pending.pop(pending.invocation.request_id, None)
@@ -432,8 +461,10 @@ class Scheduler:
     def _forget(self, environment: Environment) -> None:
         self._environments.pop(environment.id, None)
         self._by_host.pop(environment.host, None)
-        if environment.poll is not None and not environment.poll.future.done():
-            environment.poll.future.set_result(None)
+        self._in_sandbox.pop(environment.sandbox_id, None)
+        environment.dismiss()
+        environment.extensions.gone()
+        self.spares.refill()
 
     def _spawn(self, work: Work) -> asyncio.Task[None]:
         """Run something beside; awaited at close. A failure is logged and ends nothing else."""

@@ -33,6 +33,14 @@ RESERVED = frozenset(
     }
 )
 
+SPARE = "_LAMBDA_HOME_SPARE"
+"""Set in a spare: its runtime waits for a function instead of loading one."""
+
+_EARLY = re.compile(
+    r"(LD_|PYTHON|NODE_(?!ENV$)|MALLOC_|GLIBC_|GCONV_|LC_|LANG|OPENSSL_|SSL_|UV_|V8_|PATH$"
+    r"|AWS_LAMBDA_EXEC_WRAPPER$|AWS_LAMBDA_MAX_CONCURRENCY$)"
+)
+_PRELOADED = re.compile(r"(python|nodejs)\d")
 _NODE_VERSION = re.compile(r"nodejs(\d+)\.x")
 
 
@@ -51,8 +59,6 @@ def variables(
 
     A user can override PATH, TZ and the like, as on AWS, but none of RESERVED.
     """
-    node = _NODE_VERSION.fullmatch(version.runtime)
-    node_major = node[1] if node else "22"
     own = {
         "_HANDLER": version.handler,
         "AWS_ACCESS_KEY_ID": version.scope.account,
@@ -70,6 +76,19 @@ def variables(
         "LAMBDA_TASK_ROOT": "/var/task",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
     }
+    defaults = _defaults(version.runtime)
+    logging = version.documents.get("LoggingConfig")
+    if isinstance(logging, dict) and logging.get("LogFormat") == "JSON":
+        defaults["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        defaults["AWS_LAMBDA_LOG_LEVEL"] = str(logging.get("ApplicationLogLevel", "INFO"))
+    hidden = {*RESERVED, SPARE}
+    users = {n: v for n, v in (version.environment or {}).items() if n not in hidden}
+    return {**defaults, **users, **own}
+
+
+def _defaults(runtime: str) -> dict[str, str]:
+    """What AWS sets for a runtime and a user can override."""
+    node = _NODE_VERSION.fullmatch(runtime)
     defaults = {
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129:2000",
@@ -83,12 +102,31 @@ def variables(
     }
     if node:
         defaults["NODE_PATH"] = (
-            f"/opt/nodejs/node{node_major}/node_modules:/opt/nodejs/node_modules:"
+            f"/opt/nodejs/node{node[1]}/node_modules:/opt/nodejs/node_modules:"
             "/var/runtime/node_modules:/var/runtime:/var/task"
         )
-    logging = version.documents.get("LoggingConfig")
-    if isinstance(logging, dict) and logging.get("LogFormat") == "JSON":
-        defaults["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
-        defaults["AWS_LAMBDA_LOG_LEVEL"] = str(logging.get("ApplicationLogLevel", "INFO"))
-    users = {n: v for n, v in (version.environment or {}).items() if n not in RESERVED}
-    return {**defaults, **users, **own}
+    return defaults
+
+
+def spare_variables(runtime: str, memory_mb: int) -> dict[str, str]:
+    """What a spare is started with: all that an interpreter reads before there is a function."""
+    return {
+        **_defaults(runtime),
+        SPARE: "1",
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{runtime}",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
+        "LAMBDA_TASK_ROOT": "/var/task",
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    }
+
+
+def fits_spare(version: FunctionVersion) -> bool:
+    """Whether a spare can become this version's environment.
+
+    Not if the function sets what the loader or an interpreter reads only while it starts, or if
+    its runtime has no bootstrap of ours.
+    """
+    defaults = _defaults(version.runtime)
+    users = version.environment or {}
+    early = (name for name in users if _EARLY.match(name) and users[name] != defaults.get(name))
+    return _PRELOADED.match(version.runtime) is not None and not any(early)

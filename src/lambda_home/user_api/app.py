@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -33,20 +34,41 @@ from lambda_home.http_io import (
     discard_rest,
     read_body,
 )
-from lambda_home.user_api import capacity, functions, protocol, snake_case
+from lambda_home.user_api import (
+    aliases,
+    capacity,
+    event_invoke,
+    functions,
+    protocol,
+    provisioned,
+    recursion,
+    scaling,
+    snake_case,
+)
 from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.code_links import PATH as CODE_PATH
-from lambda_home.user_api.invoke import InvokeEndpoint, invoked_function, send_answer, send_error
+from lambda_home.user_api.invoke import InvokeEndpoint, invoked_function
+from lambda_home.user_api.invoke_requests import send_answer, send_error
+from lambda_home.user_api.limits_admin import rate_limit_routes
 from lambda_home.user_api.operations import HANDLERS, Backend, Call
+from lambda_home.user_api.response_stream import ResponseStreamEndpoint, streamed_function
 
 _MOST_DISCARDED = 128 * 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
-OPERATION_MODULES = (capacity, functions)
+OPERATION_MODULES = (aliases, capacity, event_invoke, functions, provisioned, recursion, scaling)
 """Modules whose operations are registered by being imported."""
 
 Health = Callable[[], Awaitable[dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Invoking:
+    """The endpoints of the operations that run functions."""
+
+    plain: InvokeEndpoint
+    streaming: ResponseStreamEndpoint
 
 
 class UserApi(FastAPI):
@@ -55,14 +77,14 @@ class UserApi(FastAPI):
     def __init__(
         self,
         backend: Backend,
-        invoke: InvokeEndpoint,
+        invoking: Invoking,
         callers: Callers,
         defaults: DefaultSettings,
         health: Health,
     ) -> None:
         super().__init__(title="lambda_home user API", version=__version__, openapi_url=None)
         self._backend = backend
-        self._invoke = invoke
+        self._invoking = invoking
         self._callers = callers
         self._defaults = defaults
         self._health = health
@@ -70,6 +92,8 @@ class UserApi(FastAPI):
         self.router.default = self._operations
         for path in ("/healthz", "/api/healthz"):
             self.add_api_route(path, self._healthz)
+        self.include_router(rate_limit_routes(backend, callers))
+        self.add_api_route("/api/admin/spares", self._spares)
         self.add_api_route(CODE_PATH + "{key}", self._code)
         protocol.warm()
 
@@ -78,13 +102,22 @@ class UserApi(FastAPI):
         if scope["type"] == "http":
             name = invoked_function(scope)
             if name is not None:
-                await self._invoke(name, scope, receive, send)
+                await self._invoking.plain(name, scope, receive, send)
+                return
+            name = streamed_function(scope)
+            if name is not None:
+                await self._invoking.streaming(name, scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 
     async def _healthz(self) -> Response:
         found = await self._health()
         return JSONResponse(found, status_code=200 if found["status"] == "ok" else 503)
+
+    async def _spares(self) -> dict[str, int]:
+        """How many spares wait for a function, start, and are still to be started."""
+        ready, starting = self._backend.spares.counts()
+        return {"ready": ready, "starting": starting, "missing": self._backend.spares.missing()}
 
     async def _code(self, key: str, Expires: str = "", Signature: str = "") -> Response:  # noqa: N803
         store = self._backend.store

@@ -38,6 +38,15 @@ class RecordingPreparer:
             raise self.refused[runtime]
         return f"prepared/{code_key}"
 
+    async def bare(self, runtime: str) -> str | None:
+        return None if runtime else ""
+
+    async def unpack(self, code_key: str, runtime: str) -> str | None:
+        return None if runtime else code_key
+
+    async def prepare_ahead(self, code_key: str, runtime: str) -> None:
+        await self.prepare(code_key, runtime)
+
     def warning_for(self, runtime: str) -> str | None:
         return None if runtime else ""
 

@@ -1,13 +1,12 @@
-"""The runtime API, called as an ASGI server would call it."""
+"""The runtime API, byte for byte as a runtime meets it."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pytest
 from fakes import (
@@ -19,10 +18,11 @@ from fakes import (
     invocation,
     until,
 )
+from unit.runtime_api.wire import Answer, Wire
 
 from lambda_home.invocations import RESPONSE_LIMIT, Invocation
-from lambda_home.runtime_api.app import RuntimeApi
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
+from lambda_home.runtime_api.routes import RuntimeRoutes
 from lambda_home.sandboxes.base import SandboxSpec
 from lambda_home.scheduler.environments import Outcome
 from lambda_home.scheduler.pool import PoolLimits
@@ -30,17 +30,6 @@ from lambda_home.scheduler.scheduler import Machinery, Scheduler
 
 RUNTIME = "/2018-06-01/runtime/"
 NEXT = f"{RUNTIME}invocation/next"
-
-
-@dataclass
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def error_type(self) -> str:
-        return str(json.loads(self.body)["errorType"])
 
 
 class OnePort(RuntimeEndpoints):
@@ -65,7 +54,7 @@ class World:
         )
         self.scheduler = Scheduler(made_of)
         self.endpoints = OnePort()
-        self.app = RuntimeApi(self.scheduler, self.endpoints)
+        self.routes = RuntimeRoutes(self.scheduler, self.endpoints)
         self.callers: list[asyncio.Task[Outcome]] = []
 
     def run(self, wanted: Invocation) -> asyncio.Task[Outcome]:
@@ -79,35 +68,19 @@ class World:
 
     async def call(self, request: Request) -> Answer | None:
         """One request; None if it was not answered."""
-        sent: list[MutableMapping[str, Any]] = []
-        chunks = list(request.chunks)
-
-        async def receive() -> MutableMapping[str, Any]:
-            if not chunks:
-                return {"type": "http.disconnect"}
-            body = chunks.pop(0)
-            return {"type": "http.request", "body": body, "more_body": bool(chunks) or request.torn}
-
-        async def send(message: MutableMapping[str, Any]) -> None:
-            sent.append(message)
-
-        headers = {"host": request.host, **request.headers}
-        scope = {
-            "type": "http",
-            "method": request.method,
-            "path": request.path,
-            "raw_path": request.path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
-            "server": ("127.0.0.1", request.port),
-        }
-        await self.app(scope, receive, send)
-        if not sent:
+        wire = Wire(self.routes, request.port)
+        size = sum(map(len, request.chunks)) + request.torn
+        given = {"host": request.host, "content-length": str(size), **request.headers}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
+        wire.send(f"{request.method} {request.path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+        for chunk in request.chunks:
+            wire.send(chunk)
+        if request.torn:
+            wire.lose()
+            await asyncio.sleep(0)
+            assert wire.transport.written == b""
             return None
-        found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        assert found["content-length"] == str(sum(len(m.get("body", b"")) for m in sent[1:]))
-        return Answer(sent[0]["status"], found, b"".join(m["body"] for m in sent[1:]))
+        return await wire.answer()
 
     async def get(self, host: str, path: str = NEXT, **headers: str) -> Answer:
         given = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -128,7 +101,7 @@ class Request:
     path: str
     method: str
     headers: dict[str, str] = field(default_factory=dict)
-    chunks: tuple[bytes, ...] = (b"",)
+    chunks: tuple[bytes, ...] = ()
     torn: bool = False
     port: int = 9001
 
@@ -153,6 +126,10 @@ def play(scene: Callable[[World], Awaitable[None]]) -> None:
             await scene(world)
 
     asyncio.run(main())
+
+
+def error_type_of(answered: Answer) -> str:
+    return str(json.loads(answered.body)["errorType"])
 
 
 async def delivered(world: World, request_id: str = "r1") -> tuple[str, asyncio.Task[Outcome]]:
@@ -236,7 +213,7 @@ def test_an_unknown_host_is_refused_whatever_it_asks_for(host: str) -> None:
         await delivered(world)
         for path in (NEXT, f"{RUNTIME}invocation/r1/response", f"{RUNTIME}unknown"):
             answered = await world.get(host, path)
-            assert (answered.status, answered.error_type) == (403, "Runtime.UnknownEnvironment")
+            assert (answered.status, error_type_of(answered)) == (403, "Runtime.UnknownEnvironment")
         refused = await world.post(host, "invocation/r1/response", b"stolen")
         assert refused.status == 403
         assert world.scheduler.in_flight == 1
@@ -265,7 +242,7 @@ def test_an_answer_that_comes_twice_or_late_is_refused(kind: str) -> None:
         host, caller = await delivered(world)
         assert (await world.post(host, "invocation/r1/response", b"first")).status == 202
         late = await world.post(host, f"invocation/r1/{kind}", b"second")
-        assert (late.status, late.error_type) == (400, "InvalidRequestID")
+        assert (late.status, error_type_of(late)) == (400, "InvalidRequestID")
         assert await caller == Outcome(b"first")
 
     play(scene)
@@ -279,7 +256,7 @@ def test_the_request_id_of_another_environment_is_refused(kind: str) -> None:
         other = (await world.environments(2))[1].host
         assert (await world.get(other)).status == 200
         stolen = await world.post(other, f"invocation/r1/{kind}", b"stolen")
-        assert (stolen.status, stolen.error_type) == (400, "InvalidRequestID")
+        assert (stolen.status, error_type_of(stolen)) == (400, "InvalidRequestID")
         assert (await world.post(host, "invocation/r1/response", b"own")).status == 202
         assert await caller == Outcome(b"own")
 
@@ -304,7 +281,7 @@ def test_an_unknown_path_or_method_is_not_found(method: str, path: str) -> None:
         host, _ = await delivered(world)
         answered = await world.call(Request(host, path, method))
         assert answered is not None
-        assert (answered.status, answered.error_type) == (404, "Runtime.NotFound")
+        assert (answered.status, error_type_of(answered)) == (404, "Runtime.NotFound")
 
     play(scene)
 
@@ -314,7 +291,7 @@ def test_a_response_over_the_limit_is_refused_and_told_to_the_caller() -> None:
         host, caller = await delivered(world)
         chunks = [b"x" * RESPONSE_LIMIT, b"x", b"x" * 1000]
         answered = await world.post(host, "invocation/r1/response", *chunks)
-        assert (answered.status, answered.error_type) == (413, "RequestEntityTooLarge")
+        assert (answered.status, error_type_of(answered)) == (413, "RequestEntityTooLarge")
         outcome = await caller
         assert outcome.error_type == "Function.ResponseSizeTooLarge"
         assert json.loads(outcome.payload)["errorMessage"] == (
@@ -362,7 +339,7 @@ def test_a_parked_poll_ends_when_its_environment_is_stopped() -> None:
         await asyncio.sleep(0)
         world.clock.turn(10_000)
         answered = await poll
-        assert (answered.status, answered.error_type) == (410, "Runtime.Stopping")
+        assert (answered.status, error_type_of(answered)) == (410, "Runtime.Stopping")
         assert (await world.get(host)).status == 403
 
     play(scene)

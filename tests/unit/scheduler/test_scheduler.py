@@ -11,6 +11,7 @@ from fakes import (
     BrokenSandbox,
     EchoingSandbox,
     FailingPreparer,
+    FakeRuntime,
     SlowlyFreezingSandbox,
     SlowSandbox,
     until,
@@ -301,13 +302,11 @@ def test_a_start_that_is_no_longer_needed_never_begins() -> None:
         await until(lambda: sandbox.starting == 1)
         # The first runtime is quick: it polls before its start is known to be over.
         (host,) = [e.host for e in map(stage.scheduler.environment, await ids(stage)) if e][:1]
-        environment = stage.scheduler.environment_at(host)
-        assert environment is not None
+        runtime = FakeRuntime.at(stage.scheduler, host)
         for _ in range(4):
-            delivery = await stage.scheduler.next(environment, lambda: False, None)
+            delivery = await runtime.next()
             assert delivery is not None
-            answer = RuntimeAnswer(b"{}", fence=False)
-            assert stage.scheduler.answer(environment, delivery.invocation.request_id, answer)
+            assert runtime.respond(delivery.invocation.request_id)
         await asyncio.gather(*callers)
         sandbox.gate.set()
         await until(lambda: len(list(stage.scheduler.pool.environments())) == 1)

@@ -1,0 +1,176 @@
+"""What both APIs stand on: every object built once, and the work that goes on by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from lambda_home.clock import SystemClock
+from lambda_home.config import Settings
+from lambda_home.invoker.admission import Admission
+from lambda_home.invoker.async_queue import AsyncQueue
+from lambda_home.invoker.delivery import Deliverer
+from lambda_home.invoker.event_settings import EventSettings
+from lambda_home.invoker.invoker import Invoker
+from lambda_home.invoker.provisioning import Provisioner, Sources
+from lambda_home.invoker.resolution import Resolver
+from lambda_home.invoker.retries import Policy
+from lambda_home.invoker.routing import EvenDraws
+from lambda_home.invoker.sizes import SizesInUse
+from lambda_home.logs import LogStore
+from lambda_home.packager.deployer import Deployer
+from lambda_home.packager.store import CodeStore
+from lambda_home.registry.aliases import Aliases
+from lambda_home.registry.changes import Change, ChangeKind
+from lambda_home.registry.configs import FunctionConfigs
+from lambda_home.registry.database import Database
+from lambda_home.registry.events import EventStore
+from lambda_home.registry.functions import FunctionRegistry
+from lambda_home.registry.provisioned import ProvisionedConcurrency
+from lambda_home.sandbox_choice import Chosen
+from lambda_home.scheduler.pool import PoolLimits
+from lambda_home.scheduler.scheduler import Machinery, Scheduler
+from lambda_home.scheduler.spares import SpareLimits
+from lambda_home.services import AwsServices
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What both APIs stand on."""
+
+    registry: FunctionRegistry
+    configs: FunctionConfigs
+    aliases: Aliases
+    provisioned: ProvisionedConcurrency
+    store: CodeStore
+    deployer: Deployer
+    scheduler: Scheduler
+    provisioner: Provisioner
+    invoker: Invoker
+    events: AsyncQueue
+    services: AwsServices
+    changes: Changes
+
+    async def work(self, stack: AsyncExitStack, grace_s: float) -> None:
+        """Begin what goes on by itself; `stack` ends it, running invocations get `grace_s`."""
+        stack.push_async_callback(self.changes.close)
+        stack.push_async_callback(self.scheduler.close, grace_s)
+        sizes = SizesInUse(self.registry, self.scheduler.use_sizes)
+        self.changes.also(sizes.changed)
+        await sizes.open()
+        stack.push_async_callback(sizes.close)
+        await self.deployer.open(self.scheduler)
+        stack.push_async_callback(self.deployer.close)
+        await stack.enter_async_context(self.provisioner)
+        stack.callback(self.services.close)
+        await self.events.open()
+        stack.push_async_callback(self.events.close)
+
+
+def build(
+    settings: Settings, database: Database, store: CodeStore, logs: LogStore, chosen: Chosen
+) -> Engine:
+    """Build everything; nothing runs yet."""
+    clock = SystemClock()
+    changes = Changes(asyncio.get_running_loop())
+    registry = FunctionRegistry(database, changes.told)
+    configs = FunctionConfigs(database, changes.told)
+    deployer = Deployer(registry, chosen.preparer, store)
+    scheduler = Scheduler(
+        Machinery(
+            sandbox=chosen.sandbox,
+            preparer=chosen.preparer,
+            logs=logs,
+            clock=clock,
+            limits=PoolLimits(
+                soft_s=settings.idle.soft_ms / 1000,
+                hard_s=settings.idle.hard_ms / 1000,
+                init_s=settings.sandbox.init_timeout_ms / 1000,
+            ),
+            max_parallel_starts=settings.sandbox.max_parallel_starts,
+            spares=SpareLimits(settings.spares.per_size, settings.spares.most),
+            forecasting=settings.prewarm.ewma,
+        )
+    )
+    admission = Admission(settings.limits.max_global_concurrency)
+    aliases = Aliases(database, changes.told)
+    provisioned = ProvisionedConcurrency(database, changes.told)
+    sources = Sources(registry, configs, aliases)
+    provisioner = Provisioner(sources, scheduler, prewarm_on_create=settings.prewarm.on_create)
+    resolver = Resolver(sources, deployer, admission, provisioner, clock.monotonic)
+    draw = EvenDraws(random.random())  # noqa: S311  nothing secret
+    invoker = Invoker(registry, resolver, admission, scheduler, clock.monotonic, draw)
+    retrying = settings.asynchronous
+    policy = Policy(retrying.retry_base_s, retrying.max_event_age_s)
+    event_settings = EventSettings(registry, configs, policy)
+    changes.also(event_settings.forget)
+    services = AwsServices(settings.aws.endpoint_url, settings.aws.endpoints)
+    events = AsyncQueue(
+        EventStore(database),
+        invoker,
+        clock,
+        event_settings,
+        Deliverer(invoker, services),
+        retrying.workers,
+    )
+    invoker.events = events
+    changes.listen(invoker, deployer, provisioner)
+    return Engine(
+        registry=registry,
+        configs=configs,
+        aliases=aliases,
+        provisioned=provisioned,
+        store=store,
+        deployer=deployer,
+        scheduler=scheduler,
+        provisioner=provisioner,
+        invoker=invoker,
+        events=events,
+        services=services,
+        changes=changes,
+    )
+
+
+class Changes:
+    """Carries the registry's changes, told in any thread, to those on the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._invoker: Invoker | None = None
+        self._deployer: Deployer | None = None
+        self._provisioner: Provisioner | None = None
+        self._also: list[Callable[[], None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def listen(self, invoker: Invoker, deployer: Deployer, provisioner: Provisioner) -> None:
+        """Set who is told."""
+        self._invoker, self._deployer = invoker, deployer
+        self._provisioner = provisioner
+
+    def also(self, changed: Callable[[], None]) -> None:
+        """Call `changed` after each change, on the event loop."""
+        self._also.append(changed)
+
+    def told(self, change: Change) -> None:
+        """A change was committed. What the change outdates is forgotten before it is answered."""
+        self._loop.call_soon_threadsafe(self._spread, change)
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spread(self, change: Change) -> None:
+        if self._invoker is None or self._deployer is None or self._provisioner is None:
+            return
+        self._invoker.forget(change)
+        self._deployer.changed()
+        self._provisioner.changed(change)
+        for changed in self._also:
+            changed()
+        if change.kind is not ChangeKind.SETTLED:
+            task = self._loop.create_task(self._invoker.changed(change))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)

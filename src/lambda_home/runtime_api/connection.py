@@ -1,0 +1,217 @@
+"""HTTP between a runtime and the server: one connection, without a task or an ASGI scope a request.
+
+Two of the three exchanges of an invocation are a runtime's. They are served in the parser's own
+callbacks, and an answer leaves in the call that makes it; through ASGI each would cost a task, a
+scope and several awaits, more than everything else that an invocation needs. Requests for anything
+but the runtime API's routes go on to uvicorn, and from there to FastAPI.
+
+httptools also gives what ASGI has no words for: the trailers in which a streaming runtime says that
+it failed midway (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+PREFIXES = (b"/2018-06-01/runtime/", b"/2020-01-01/extension/")
+Fields = dict[bytes, bytes]
+T = TypeVar("T")
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_FAILED = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+_log = structlog.get_logger(__name__)
+
+
+class Body(Protocol):
+    """Who takes the body of a request, piece by piece."""
+
+    def feed(self, data: bytes) -> None:
+        """The next piece."""
+
+    def end(self, trailers: Fields) -> None:
+        """The body is whole."""
+
+    def lost(self) -> None:
+        """The connection went before the body was whole."""
+
+
+class Reply:
+    """The place of one answer; answers leave in the order of their requests.
+
+    One that `gathers` takes those before it along: who asks for more in the write that brought an
+    answer does not wait for its receipt alone, and a system call and a wake-up are saved.
+    """
+
+    __slots__ = ("_connection", "_data", "closes", "gathers")
+
+    def __init__(self, connection: RuntimeConnection, *, closes: bool) -> None:
+        self._connection = connection
+        self._data: bytes | None = None
+        self.closes = closes
+        self.gathers = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether the connection was lost."""
+        return self._connection.is_gone
+
+    @property
+    def data(self) -> bytes | None:
+        """What was sent; None before."""
+        return self._data
+
+    def send(self, data: bytes, *, close: bool = False) -> None:
+        """Answer with a whole HTTP response; `close` ends the connection after it."""
+        if self._data is None:
+            self._data = data
+            self.closes = self.closes or close
+            self._connection.flush()
+
+    def hold_back(self, *, held: bool) -> None:
+        """Read no more of the request's body, or read on."""
+        self._connection.hold_back(held=held)
+
+
+class Routes(Protocol):
+    """What is done with a request."""
+
+    def begin(self, method: bytes, path: str, headers: Fields, port: int, reply: Reply) -> Body:
+        """A request's head has come to `port`; answer by `reply`, now or later."""
+
+
+class RuntimeConnection(HttpToolsProtocol):
+    """One connection of a runtime. Made by uvicorn, which also counts and closes it."""
+
+    def __init__(self, routes: Routes, **given: Any) -> None:
+        super().__init__(**given)
+        self._routes = routes
+        self._owed: deque[Reply] = deque()
+        self._body: Body | None = None
+        self._trailers: list[tuple[bytes, bytes]] | None = None
+        self._reading = False
+        self.is_gone = False
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the runtime; what they cause to be answered leaves in one write."""
+        self._reading = True
+        try:
+            super().data_received(data)
+        finally:
+            self._reading = False
+        if self._owed:
+            self.flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The runtime is gone, or was told to go."""
+        self.is_gone = True
+        self._owed.clear()
+        body, self._body = self._body, None
+        if body is not None:
+            body.lost()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """The server stops: end the connection unless an answer is owed."""
+        if self._owed:
+            self._owed[-1].closes = True
+        else:
+            super().shutdown()
+
+    # ---------------------------------------------------------------------- the parser's callbacks
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._body = self._trailers = None
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer."""
+        if self._trailers is None:
+            super().on_header(name, value)
+        else:
+            self._trailers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Choose who serves the request."""
+        if not self.url.startswith(PREFIXES):
+            url, headers, expects = self.url, self.headers, self.expect_100_continue
+            super().on_message_begin()
+            self.url, self.expect_100_continue = url, expects
+            self.headers.extend(headers)
+            super().on_headers_complete()
+            return
+        reply = Reply(self, closes=not self.parser.should_keep_alive())
+        self._owed.append(reply)
+        if self.expect_100_continue and len(self._owed) == 1:
+            self.transport.write(_CONTINUE)
+        path = self.url.partition(b"?")[0].decode("latin-1")
+        port = self.server[1] if self.server else None
+        method = self.parser.get_method()
+        self._trailers = []
+        self._body = self._guarded(
+            reply, self._routes.begin, method, path, dict(self.headers), port or 0, reply
+        )
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a request's body."""
+        if self._trailers is None:
+            super().on_body(body)
+        elif self._body is not None:
+            self._guarded(self._owed[-1] if self._owed else None, self._body.feed, body)
+
+    def on_message_complete(self) -> None:
+        """A request is whole."""
+        if self._trailers is None:
+            super().on_message_complete()
+            return
+        body, self._body = self._body, None
+        if body is not None:
+            reply = self._owed[-1] if self._owed else None
+            self._guarded(reply, body.end, dict(self._trailers))
+
+    # ------------------------------------------------------------------------------------ answers
+
+    def flush(self) -> None:
+        """Write the answers whose turn it is."""
+        owed = self._owed
+        if self._reading or (owed and owed[-1].gathers and owed[-1].data is None):
+            return
+        parts = []
+        closes = False
+        while owed and not closes and (data := owed[0].data) is not None:
+            parts.append(data)
+            closes = owed.popleft().closes
+        if not parts or self.is_gone or self.transport.is_closing():
+            return
+        self.transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        if closes:
+            owed.clear()
+            self.transport.close()
+
+    def hold_back(self, *, held: bool) -> None:
+        """Pause or resume reading."""
+        if self.is_gone or self.transport.is_closing():
+            return
+        if held:
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
+
+    @staticmethod
+    def _guarded(reply: Reply | None, call: Callable[..., T], *given: object) -> T | None:
+        """A mistake of ours must not look like one of the runtime's."""
+        try:
+            return call(*given)
+        except Exception:
+            _log.exception("a request of a runtime failed")
+            if reply is not None:
+                reply.send(_FAILED, close=True)
+            return None
