@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ from lambda_home.registry.database import Database
 from lambda_home.runtime_api.app import RuntimeApi
 from lambda_home.runtime_api.connection import RuntimeConnection
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
+from lambda_home.runtime_api.extensions import ExtensionRoutes
 from lambda_home.runtime_api.routes import RuntimeRoutes
 from lambda_home.sandbox_choice import Chosen, Ground, choose
 from lambda_home.user_api.app import Invoking, UserApi
@@ -71,6 +73,7 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
     async with AsyncExitStack() as stack:
         data_dir = _data_dir(settings, stack, ephemeral=ephemeral)
         running = await _start(settings, data_dir, stack)
+        _collect_garbage_from_now_on()
         ready(running)
         await stop.wait()
         _log.info("stopping")
@@ -134,15 +137,25 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
     )
 
 
+def _collect_garbage_from_now_on() -> None:
+    """Take what was made so far for everlasting: no collection has to walk it again.
+
+    Else each full one would hold up the event loop for tens of milliseconds.
+    """
+    gc.freeze()
+    gc.enable()
+
+
 def _runtime_api(
     engine: Engine, endpoints: RuntimeEndpoints, sockets: list[socket.socket]
 ) -> Listener:
+    routes = ExtensionRoutes(engine.scheduler, RuntimeRoutes(engine.scheduler, endpoints))
     return Listener(
         RuntimeApi(),
         sockets,
         keep_alive_s=_RUNTIME_KEEP_ALIVE_S,
         grace_s=_RUNTIME_GRACE_S,
-        http=partial(RuntimeConnection, RuntimeRoutes(engine.scheduler, endpoints)),
+        http=partial(RuntimeConnection, routes),
     )
 
 

@@ -210,6 +210,7 @@ class Asking:
         """Ignored."""
 
     def end(self, trailers: Fields) -> None:
+        """Now it can be answered."""
         del trailers
         self._ask()
 
@@ -228,6 +229,7 @@ class Refusing(Asking):
         self._size = 0
 
     def feed(self, data: bytes) -> None:
+        """Not kept; what is far too large ends the connection."""
         self._size += len(data)
         if self._size > _MOST_DISCARDED:
             refuse_size(self._reply, close=True)

@@ -44,8 +44,10 @@ class Finisher:
             at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="milliseconds")
             message = outcomes.timed_out_message(timeout_s)
             note = f"{at.replace('+00:00', 'Z')} {request_id} {message}"
-            # The environment is being killed: its end, not a fence, closes the log.
-            self._finish(environment, pending, outcome, fence=True, notes=[note, ""])
+            # The environment is being killed: its end, not a fence, closes the log. Where
+            # extensions make that end late, nobody waits for it.
+            fence = None if environment.extensions else True
+            self._finish(environment, pending, outcome, fence=fence, notes=[note, ""])
         elif cause is Cause.INIT_FAILED and environment.init_error is not None:
             error = environment.init_error
             outcome = Outcome(error.payload, error.error_type or "Runtime.Unknown")

@@ -1,0 +1,205 @@
+"""What extensions ask for and say, 2020-01-01.
+
+An extension runs inside its environment's sandbox and is told from others by the same host name (or
+port) as the runtime, then by the identifier that it got when it registered.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html
+
+    POST /2020-01-01/extension/register
+    GET  /2020-01-01/extension/event/next
+    POST /2020-01-01/extension/init/error
+    POST /2020-01-01/extension/exit/error
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+
+import structlog
+
+from lambda_home.runtime_api.connection import Body, Fields, Reply
+from lambda_home.runtime_api.routes import (
+    ACCEPTED,
+    Asking,
+    Refusing,
+    RuntimeRoutes,
+    refuse,
+    response,
+)
+from lambda_home.scheduler.environments import Environment, RuntimeAnswer
+from lambda_home.scheduler.extensions import ExtensionRefusedError
+from lambda_home.scheduler.scheduler import Scheduler
+
+_PREFIX = "/2020-01-01/extension/"
+_LARGEST_BODY = 1024 * 1024
+
+_log = structlog.get_logger(__name__)
+
+
+class ExtensionRoutes:
+    """Serves extensions, and leaves everything else to `runtime`; see `connection.Routes`."""
+
+    def __init__(self, scheduler: Scheduler, runtime: RuntimeRoutes) -> None:
+        self._scheduler = scheduler
+        self._runtime = runtime
+
+    def begin(self, method: bytes, path: str, headers: Fields, port: int, reply: Reply) -> Body:
+        """Take a request's head; says who takes its body."""
+        if not path.startswith(_PREFIX):
+            return self._runtime.begin(method, path, headers, port, reply)
+        environment = self._runtime.caller(headers, port)
+        if environment is None:
+            _log.warning("extensions API called by an unknown host", path=path)
+            return Refusing(reply, 403, "Runtime.UnknownEnvironment", "No such environment.")
+        match method, path[len(_PREFIX) :]:
+            case b"GET", "event/next":
+                return Asking(_guarded(reply, lambda: _next(environment, headers, reply)))
+            case b"POST", "register":
+                return _Body(reply, lambda body: _register(environment, headers, body, reply))
+            case b"POST", ("init/error" | "exit/error") as what:
+                given = what == "init/error"
+                return _Body(
+                    reply, lambda body: self._failed(environment, headers, body, reply, init=given)
+                )
+        message = f"No such resource: {method.decode('latin-1')} {path}"
+        return Refusing(reply, 404, "Runtime.NotFound", message)
+
+    def _failed(
+        self, environment: Environment, headers: Fields, body: bytes, reply: Reply, *, init: bool
+    ) -> None:
+        identifier = _identifier(headers)
+        error_type = _text(headers, b"lambda-extension-function-error-type")
+        if not error_type:
+            message = "Lambda-Extension-Function-Error-Type not found"
+            raise ExtensionRefusedError(403, "Extension.MissingHeader", message)
+        name = environment.extensions.failed(identifier)
+        _log.warning(
+            "an extension failed", extension=name, type=error_type, container_id=environment.id
+        )
+        if init and environment.init_ms is None:
+            self._scheduler.init_failed(environment, _init_error(name, error_type, body))
+        reply.send(ACCEPTED)
+
+
+class _Body:
+    """Collects a small body. `then` may raise ExtensionRefusedError."""
+
+    __slots__ = ("_chunks", "_reply", "_size", "_then")
+
+    def __init__(self, reply: Reply, then: Callable[[bytes], None]) -> None:
+        self._reply = reply
+        self._then = then
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        self._size += len(data)
+        if self._size <= _LARGEST_BODY:
+            self._chunks.append(data)
+        else:
+            self._chunks.clear()
+            message = f"Exceeded maximum allowed payload size ({_LARGEST_BODY} bytes)."
+            refuse(self._reply, 413, "RequestEntityTooLarge", message, close=True)
+
+    def end(self, trailers: Fields) -> None:
+        del trailers
+        if self._reply.data is None:
+            _guarded(self._reply, lambda: self._then(b"".join(self._chunks)))()
+
+    def lost(self) -> None:
+        self._chunks.clear()
+
+
+class _EventPoll:
+    """A parked request for the next event."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+
+    @property
+    def gone(self) -> bool:
+        return self._reply.gone
+
+    def deliver(self, event: dict[str, object]) -> None:
+        header = f"lambda-extension-event-identifier: {uuid.uuid4()}\r\n"
+        self._reply.send(response(200, json.dumps(event).encode(), header.encode()))
+
+    def refuse(self, error: ExtensionRefusedError) -> None:
+        refuse(self._reply, error.status, error.error_type, str(error))
+
+
+def _guarded(reply: Reply, call: Callable[[], None]) -> Callable[[], None]:
+    """Do as `call` does; what it refuses is answered."""
+
+    def guarded() -> None:
+        try:
+            call()
+        except ExtensionRefusedError as error:
+            refuse(reply, error.status, error.error_type, str(error))
+
+    return guarded
+
+
+def _register(environment: Environment, headers: Fields, body: bytes, reply: Reply) -> None:
+    extensions = environment.extensions
+    if environment.init_ms is not None:
+        extensions.close()
+    identifier = str(uuid.uuid4())
+    extensions.register(_text(headers, b"lambda-extension-name"), _events(body), identifier)
+    version = environment.version
+    said = {
+        "functionName": version.name,
+        "functionVersion": version.version,
+        "handler": version.handler,
+    }
+    features = _text(headers, b"lambda-extension-accept-feature").split(",")
+    if "accountId" in (feature.strip() for feature in features):
+        said["accountId"] = version.scope.account
+    header = f"lambda-extension-identifier: {identifier}\r\n"
+    reply.send(response(200, json.dumps(said).encode(), header.encode()))
+
+
+def _next(environment: Environment, headers: Fields, reply: Reply) -> None:
+    environment.extensions.poll(_identifier(headers), _EventPoll(reply))
+
+
+def _events(body: bytes) -> list[object]:
+    """The events that a registration names; without any it hears of nothing."""
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError):
+        given = None
+    events = (given.get("events") or []) if isinstance(given, dict) else None
+    if not isinstance(events, list):
+        message = "The body is no JSON object with a list of events"
+        raise ExtensionRefusedError(400, "InvalidRequestFormat", message)
+    return events
+
+
+def _identifier(headers: Fields) -> str:
+    given = _text(headers, b"lambda-extension-identifier")
+    if not given:
+        message = "Missing Lambda-Extension-Identifier header"
+        raise ExtensionRefusedError(403, "Extension.MissingExtensionIdentifier", message)
+    try:
+        return str(uuid.UUID(given))
+    except ValueError:
+        message = "Invalid Lambda-Extension-Identifier"
+        raise ExtensionRefusedError(403, "Extension.InvalidExtensionIdentifier", message) from None
+
+
+def _init_error(name: str, error_type: str, body: bytes) -> RuntimeAnswer:
+    """What callers get whose environment an extension has failed."""
+    try:
+        message = str(json.loads(body)["errorMessage"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        message = error_type
+    said = {"errorMessage": f"Extension {name}: {message}", "errorType": "Extension.InitError"}
+    return RuntimeAnswer(json.dumps(said).encode(), "Extension.InitError", fence=False)
+
+
+def _text(headers: Fields, name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
