@@ -161,9 +161,9 @@ def zip_of(files: Mapping[str, str | bytes]) -> bytes:
 
 
 def _clean_environment() -> dict[str, str]:
-    """The caller's environment without what would steer this project or AWS's tools."""
+    """The caller's environment without what would steer this project, AWS's tools or Python."""
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("LAMBDA_HOME_", "AWS_"))
+        if not name.startswith(("LAMBDA_HOME_", "AWS_", "PYTHON"))
     }

@@ -1,4 +1,8 @@
-"""Which sandbox a server uses, made ready: Docker where it works, else processes, and why."""
+"""Which sandbox a server uses, made ready: Docker where it works, else processes, and why.
+
+What speaks to Docker is imported only where Docker is asked for: it is a tenth of the server's
+start and memory.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,13 @@ from uuid import uuid4
 
 from lambda_home.bundled import bundled
 from lambda_home.config import Settings
-from lambda_home.packager.base_image import BaseImages
 from lambda_home.packager.folder import FolderPreparer
-from lambda_home.packager.image import ImagePreparer
 from lambda_home.packager.runnable import RunnablePreparer
 from lambda_home.packager.store import CodeStore
 from lambda_home.preparation import share
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.sandboxes.base import CodePreparer, Sandbox, SandboxError
-from lambda_home.sandboxes.docker import DockerSandbox
-from lambda_home.sandboxes.docker_daemon import connect, probe
-from lambda_home.sandboxes.interpreters import Search
+from lambda_home.sandboxes.interpreters import Search, look_around
 from lambda_home.sandboxes.process import Place, ProcessSandbox
 from lambda_home.sandboxes.process_tools import probe as probe_process
 from lambda_home.sandboxes.task_folders import TaskFolders
@@ -60,6 +60,8 @@ async def choose(ground: Ground) -> Chosen:
     kind = ground.settings.sandbox.kind
     if kind == "process":
         return await _process(ground, "asked for")
+    from lambda_home.sandboxes.docker_daemon import probe  # noqa: PLC0415  see the module
+
     found, reason = await asyncio.to_thread(probe, ground.settings.docker.host, _find_base(ground))
     if found:
         return await _docker(ground, reason if kind == "auto" else f"asked for; {reason}")
@@ -69,6 +71,8 @@ async def choose(ground: Ground) -> Chosen:
 
 
 def _find_base(ground: Ground) -> Callable[[Any], object]:
+    from lambda_home.packager.base_image import BaseImages  # noqa: PLC0415  see the module
+
     docker = ground.settings.docker
 
     def find(client: Any) -> object:
@@ -78,6 +82,10 @@ def _find_base(ground: Ground) -> Callable[[Any], object]:
 
 
 async def _docker(ground: Ground, reason: str) -> Chosen:
+    from lambda_home.packager.image import ImagePreparer  # noqa: PLC0415  see the module
+    from lambda_home.sandboxes.docker import DockerSandbox  # noqa: PLC0415
+    from lambda_home.sandboxes.docker_daemon import connect  # noqa: PLC0415
+
     settings = ground.settings.docker
     client = await asyncio.to_thread(connect, settings.host)
     instance = instance_id(ground.data_dir)
@@ -134,7 +142,13 @@ async def _process(ground: Ground, reason: str) -> Chosen:
     place = Place(runtimes, libraries / "python", search, tasks)
     sandbox = ProcessSandbox(place, ground.runtime_port, ground.endpoints)
 
-    async def nothing() -> None:
-        return
+    # The first function that is made would wait for this.
+    looking = asyncio.get_running_loop().run_in_executor(None, look_around, search)
 
-    return Chosen(sandbox, preparer, f"{how} ({reason})", lambda: None, nothing, nothing)
+    async def check() -> None:
+        """Nothing can be asked of processes that run nowhere else."""
+
+    async def close() -> None:
+        await asyncio.wait([looking])
+
+    return Chosen(sandbox, preparer, f"{how} ({reason})", lambda: None, check, close)

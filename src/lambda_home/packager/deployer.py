@@ -15,15 +15,17 @@ from typing import Protocol
 import structlog
 
 from lambda_home.arns import FunctionRef
+from lambda_home.errors import ServiceException
 from lambda_home.functions import READY, FunctionVersion, State, Status, UpdateStatus
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.functions import FunctionRegistry
-from lambda_home.sandboxes.base import CodePreparer, SandboxError
+from lambda_home.sandboxes.base import CodePreparer, NotNowError, SandboxError
 
 _PARALLEL = 4
 _TIDY_AFTER_S = 10.0
 _STORE_GRACE_S = 600.0
 _RECENT_S = 30.0
+_SETTLE_AGAIN_S = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -133,22 +135,29 @@ class Deployer:
                 self._prepared_at[version.code.key] = asyncio.get_running_loop().time()
                 await self._preparer.prepare_ahead(version.code.key, version.runtime)
             status = READY
+        except NotNowError as error:
+            status = _not_ahead(str(error))
         except SandboxError as error:
             status = _failed(version.status, str(error))
         except Exception as error:
             _log.exception("preparing code failed", function=version.name)
             status = _failed(version.status, f"The code could not be prepared: {error}")
         try:
-            await asyncio.to_thread(
-                self._registry.settle,
-                version.scope,
-                version.name,
-                version.version,
-                version.run_key,
-                status,
-            )
+            await self._settle(version, status)
         finally:
             self._running.pop((version.qualified_arn, version.run_key), None)
+
+    async def _settle(self, version: FunctionVersion, status: Status) -> None:
+        """Write down how it ended, however long that takes: until then everybody waits for it."""
+        key = (version.scope, version.name, version.version, version.run_key)
+        while True:
+            try:
+                await asyncio.to_thread(self._registry.settle, *key, status)
+            except ServiceException as error:  # the disk is full
+                _log.warning("a state is not written yet", function=version.name, reason=str(error))
+                await asyncio.sleep(_SETTLE_AGAIN_S)
+            else:
+                return
 
     async def _tidy_forever(self) -> None:
         while True:
@@ -159,6 +168,19 @@ class Deployer:
                 await self.tidy()
             except Exception:
                 _log.exception("tidying up failed")
+
+
+def _not_ahead(reason: str) -> Status:
+    """Starts of environments prepare the code again, so nothing is final, and a version stays good.
+
+    Until it works they fail with the reason.
+    """
+    return Status(
+        State.ACTIVE,
+        update=UpdateStatus.FAILED,
+        update_reason=reason,
+        update_reason_code="InternalError",
+    )
 
 
 def _failed(status: Status, reason: str) -> Status:

@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from lambda_home.errors import ApiError
 from lambda_home.packager.archive import Archive, Bytes, Entry, Kind, content, inspect
 from lambda_home.packager.store import CodeStore, CodeUnavailableError, checked_key, is_key
-from lambda_home.sandboxes.base import SandboxError
+from lambda_home.sandboxes.base import NotNowError, SandboxError
 
 _UNPACKING = ".unpacking-"
 _DISCARDED = ".discarded-"
@@ -119,7 +119,7 @@ class FolderPreparer:
             if unfinished is not None:
                 remove_tree(unfinished)
             if not folder.is_dir():  # else an unpacking whose waiter gave up was faster
-                raise SandboxError(f"Cannot unpack the code: {error}") from error
+                raise NotNowError(f"Cannot unpack the code: {error}") from error
 
     def _discard(self, keep: frozenset[str]) -> None:
         self._sizes = {key: size for key, size in self._sizes.items() if key in keep}

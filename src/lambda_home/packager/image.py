@@ -32,7 +32,7 @@ from lambda_home.packager.archive import Kind, content, inspect
 from lambda_home.packager.base_image import BaseImages, family_of
 from lambda_home.packager.folder import FolderPreparer
 from lambda_home.packager.store import CodeStore, CodeUnavailableError, checked_key
-from lambda_home.sandboxes.base import SandboxError
+from lambda_home.sandboxes.base import NotNowError, SandboxError
 
 FUNCTIONS = "lambda-home/function"
 RUNTIMES = "lambda-home/runtime"
@@ -208,8 +208,10 @@ class ImagePreparer:
                     if entry.kind is Kind.SYMLINK:
                         item.type, item.linkname = tarfile.SYMTYPE, entry.target
                     tar.addfile(item)
-        except (ApiError, CodeUnavailableError, OSError) as error:
+        except (ApiError, CodeUnavailableError) as error:
             raise SandboxError(f"Cannot unpack the code: {error}") from error
+        except OSError as error:
+            raise NotNowError(f"Cannot unpack the code: {error}") from error
 
     def _commit(self, tag: str, parent: str, code_key: str, code: IO[bytes]) -> None:
         client, name = self._client, self._builder_name(tag)
@@ -233,7 +235,7 @@ class ImagePreparer:
             finally:
                 client.remove_container(container, force=True)
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise SandboxError(f"Docker could not make {tag}: {error}") from error
+            raise NotNowError(f"Docker could not make {tag}: {error}") from error
 
     def _builder_name(self, tag: str) -> str:
         return f"{_BUILDERS}-{tag.partition(':')[2]}"
@@ -260,7 +262,7 @@ class ImagePreparer:
                 if "error" in line:
                     raise SandboxError(f"Docker could not build {tag}: {line['error'].strip()}")
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise SandboxError(f"Docker could not build {tag}: {error}") from error
+            raise NotNowError(f"Docker could not build {tag}: {error}") from error
 
     def _exists(self, tag: str) -> bool:
         try:
@@ -268,7 +270,7 @@ class ImagePreparer:
         except docker.errors.ImageNotFound:
             return False
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise SandboxError(f"The Docker daemon does not answer: {error}") from error
+            raise NotNowError(f"The Docker daemon does not answer: {error}") from error
         return True
 
     def _discard_former(self, tag: str) -> None:

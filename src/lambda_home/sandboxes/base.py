@@ -34,6 +34,10 @@ class SandboxError(LambdaHomeError):
     """An environment could not be started; the message says why and what to do."""
 
 
+class NotNowError(SandboxError):
+    """For a reason that passes (a full disk, a silent daemon): the same may work later."""
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """One execution environment to start.

@@ -141,6 +141,17 @@ def installed(kind: str, search: Search) -> tuple[Interpreter, ...]:
     return tuple({answer.path: answer for answer in answers if answer is not None}.values())
 
 
+def look_around(search: Search) -> None:
+    """Find all interpreters now, so that nobody has to wait for it."""
+    for kind in ("python", "nodejs"):
+        installed(kind, search)
+
+
+def any_python(search: Search) -> bool:
+    """Whether there is a Python that starts; asks no more of them than it must."""
+    return any(_ask_python(path) for path in _pythons(search) if os.access(path, os.X_OK))
+
+
 def _parse(runtime: str) -> tuple[str, int]:
     match = _RUNTIME.match(runtime)
     if match is None:

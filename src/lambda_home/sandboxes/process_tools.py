@@ -7,10 +7,10 @@ import shutil
 import stat
 import subprocess
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
-from lambda_home.sandboxes.base import SandboxError
-from lambda_home.sandboxes.interpreters import Search, find
+from lambda_home.sandboxes.interpreters import Search, any_python
 from lambda_home.sandboxes.process_command import Tools, trial
 from lambda_home.sandboxes.process_owners import Uids
 
@@ -29,10 +29,8 @@ def probe(search: Search) -> tuple[bool, str]:
     how = "isolated by bubblewrap"
     if why is not None:
         how = f"without bubblewrap ({why}): functions are NOT isolated from your files"
-    try:
-        find("python3.12", search)
-    except SandboxError as error:
-        return False, str(error)
+    if not any_python(search):
+        return False, "no Python was found that functions could run on"
     return True, how
 
 
@@ -41,6 +39,7 @@ def _all_tools() -> Tools:
     return Tools(which("bwrap"), which("setpriv"), which("prlimit"), which("env") or "/usr/bin/env")
 
 
+@lru_cache(maxsize=4)
 def _why_bwrap_fails(tools: Tools) -> str | None:
     as_root = os.geteuid() == 0
     if tools.bwrap is None:

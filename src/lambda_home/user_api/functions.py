@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from lambda_home.errors import InvalidParameterValueException
+from lambda_home.errors import InvalidParameterValueException, ServiceException
 from lambda_home.functions import UPDATING, Code
 from lambda_home.packager import archive
 from lambda_home.registry.changes import Configuration, NewFunction
@@ -154,7 +154,10 @@ async def delete_function(backend: Backend, call: Call) -> Result:
 
 
 async def _store_code(backend: Backend, given: Mapping[str, Any]) -> Code:
-    """Check and keep a deployment package. Raises InvalidParameterValueException and 413."""
+    """Check and keep a deployment package.
+
+    Raises InvalidParameterValueException, 413, and ServiceException where the disk has no room.
+    """
     if given.get("ImageUri"):
         raise InvalidParameterValueException(
             "Container images are not supported by this version of lambda_home: send ZipFile."
@@ -169,6 +172,12 @@ async def _store_code(backend: Backend, given: Mapping[str, Any]) -> Code:
 
     def check_and_keep() -> Code:
         archive.check_contents(archive.inspect(data), data)
-        return backend.store.put(data)
+        try:
+            return backend.store.put(data)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ServiceException(
+                f"The deployment package could not be stored: {reason}."
+            ) from error
 
     return await asyncio.to_thread(check_and_keep)

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from lambda_home.arns import FunctionRef, Scope
-from lambda_home.functions import State, UpdateStatus
+from lambda_home.errors import ServiceException
+from lambda_home.functions import State, Status, UpdateStatus
+from lambda_home.packager import deployer
 from lambda_home.packager.deployer import Deployer
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.changes import Change, NewFunction
 from lambda_home.registry.database import Database
 from lambda_home.registry.functions import FunctionRegistry
-from lambda_home.sandboxes.base import SandboxError
+from lambda_home.sandboxes.base import NotNowError, SandboxError
 
 SCOPE = Scope("000000000000", "us-east-1")
 VALUES: NewFunction = {"runtime": "python3.11", "handler": "a.b", "role": "arn:aws:iam::0:role/r"}
@@ -188,5 +190,46 @@ def test_tidying_keeps_what_is_wanted_running_or_just_prepared(tmp_path: Path) -
         world.deployer.forget_recent()
         await world.deployer.tidy()
         assert world.preparer.kept[-1] == {kept.code.key, "f" * 64}
+
+    play(tmp_path, scene)
+
+
+def test_what_has_no_room_now_stays_good_and_says_why(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        world.preparer.refused["python3.11"] = NotNowError("no space left")
+        await world.deployer.open(Nobody())
+        settled = await world.deployer.when_settled(world.create("f"))
+        assert settled.status.state is State.ACTIVE, "a published version could never be mended"
+        assert settled.status.update is UpdateStatus.FAILED
+        assert settled.status.update_reason == "no space left"
+
+    play(tmp_path, scene)
+
+
+class FullRegistry(FunctionRegistry):
+    """The first `failures` settlements find the disk full."""
+
+    failures = 2
+
+    def settle(self, scope: Scope, name: str, version: str, run_key: str, status: Status) -> bool:
+        if self.failures:
+            self.failures -= 1
+            raise ServiceException("The registry could not be written: disk full.")
+        return super().settle(scope, name, version, run_key, status)
+
+
+def test_a_state_that_cannot_be_written_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployer, "_SETTLE_AGAIN_S", 0.01)
+
+    async def scene(world: World) -> None:
+        full = FullRegistry(world.database, lambda _: None)
+        world.deployer = deployer.Deployer(full, world.preparer, world.store)
+        ref = world.create("f")
+        await world.deployer.open(Nobody())
+        while (await asyncio.to_thread(world.registry.get, ref)).status.busy:
+            await asyncio.sleep(0.01)
+        assert full.failures == 0
 
     play(tmp_path, scene)
