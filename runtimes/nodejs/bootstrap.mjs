@@ -213,7 +213,7 @@ const poll = async (api, fn, headers) => {
 // once. `startedAt` counts as performance.now() does.
 export const serve = async (api, fn, startedAt) => {
   const micros = Math.round((performance.now() - startedAt) * 1000);
-  const headers = `Lambda-Home-Init-Micros: ${micros}\r\n`;
+  const headers = `Lambda-Home-Init-Micros: ${micros}\r\nLambda-Home-Fence: ${fence("init")}\r\n`;
   const slots = Number(process.env.AWS_LAMBDA_MAX_CONCURRENCY);
   if (!(slots > 1)) return poll(api, fn, headers);
   expectSeveral();

@@ -21,6 +21,7 @@ import structlog
 from lambda_home.arns import Scope
 from lambda_home.clock import SystemClock
 from lambda_home.config import Settings
+from lambda_home.direct_http import DirectConnection
 from lambda_home.engine import Engine, build
 from lambda_home.errors import ConfigurationError, LambdaHomeError
 from lambda_home.health import Check, Health, knock
@@ -29,15 +30,14 @@ from lambda_home.logs import LogStore
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.database import Database
 from lambda_home.runtime_api.app import RuntimeApi
-from lambda_home.runtime_api.connection import RuntimeConnection
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.runtime_api.extensions import ExtensionRoutes
 from lambda_home.runtime_api.routes import RuntimeRoutes
 from lambda_home.sandbox_choice import Chosen, Ground, choose
-from lambda_home.user_api.app import Invoking, UserApi
+from lambda_home.user_api.app import UserApi
 from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.code_links import CodeLinks
-from lambda_home.user_api.invoke import InvokeEndpoint
+from lambda_home.user_api.invoke import InvokeRoutes
 from lambda_home.user_api.operations import Backend
 from lambda_home.user_api.response_stream import ResponseStreamEndpoint
 
@@ -120,11 +120,13 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
         "runtime_api": lambda: knock(runtime_port),
     }
     health = Health(checks, chosen.sandbox.name)
+    callers = Callers(Scope(settings.aws.account_id, settings.aws.region))
     user = Listener(
-        _user_api(settings, engine, health),
+        _user_api(settings, engine, health, callers),
         [user_socket],
         keep_alive_s=_USER_KEEP_ALIVE_S,
         grace_s=settings.server.shutdown_grace_s,
+        http=partial(DirectConnection, InvokeRoutes(engine.invoker, callers)),
     )
     await user.start()
     stack.push_async_callback(user.stop)
@@ -155,11 +157,11 @@ def _runtime_api(
         sockets,
         keep_alive_s=_RUNTIME_KEEP_ALIVE_S,
         grace_s=_RUNTIME_GRACE_S,
-        http=partial(RuntimeConnection, routes),
+        http=partial(DirectConnection, routes),
     )
 
 
-def _user_api(settings: Settings, engine: Engine, health: Health) -> UserApi:
+def _user_api(settings: Settings, engine: Engine, health: Health, callers: Callers) -> UserApi:
     concurrency = settings.limits.max_global_concurrency
     links = CodeLinks(SystemClock())
     backend = Backend(
@@ -174,11 +176,8 @@ def _user_api(settings: Settings, engine: Engine, health: Health) -> UserApi:
         provisioner=engine.provisioner,
         spares=engine.scheduler.spares,
     )
-    callers = Callers(Scope(settings.aws.account_id, settings.aws.region))
-    invoking = Invoking(
-        InvokeEndpoint(engine.invoker, callers), ResponseStreamEndpoint(engine.invoker, callers)
-    )
-    return UserApi(backend, invoking, callers, settings.defaults, health.report)
+    streaming = ResponseStreamEndpoint(engine.invoker, callers)
+    return UserApi(backend, streaming, callers, settings.defaults, health.report)
 
 
 def _gateway_socket(

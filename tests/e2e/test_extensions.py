@@ -121,4 +121,4 @@ def test_an_extension_that_hangs_is_killed_and_does_not_hold_the_server_up(
         assert 2.0 <= time.monotonic() - begun < 5.0
         lived = hung(log)
         assert len(lived) == 2
-        assert all(1.8 < seconds < 3.5 for seconds in lived)
+        assert all(1.8 < seconds < 4.5 for seconds in lived)

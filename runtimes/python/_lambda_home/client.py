@@ -53,7 +53,9 @@ class RuntimeClient:
         """Waits for an invocation: its headers (lower-case names, bytes) and body. Reconnects once."""
         request = self._next
         if init_micros is not None:
-            request = request[:-2] + b"Lambda-Home-Init-Micros: %d\r\n\r\n" % init_micros
+            fenced = self._output.fence("init")
+            told = b"Lambda-Home-Init-Micros: %d\r\nLambda-Home-Fence: %d\r\n\r\n" % (init_micros, fenced)
+            request = request[:-2] + told
         try:
             self._send(request)
             return self._invocation(self._read())

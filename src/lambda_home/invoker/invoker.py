@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from lambda_home.arns import FunctionRef, function_arn
@@ -23,10 +24,12 @@ from lambda_home.invoker.payloads import check_json, check_size
 from lambda_home.invoker.resolution import Resolved, Resolver
 from lambda_home.registry.changes import Change
 from lambda_home.registry.functions import FunctionRegistry
-from lambda_home.scheduler.scheduler import Scheduler
+from lambda_home.scheduler.environments import Outcome
+from lambda_home.scheduler.scheduler import Scheduler, settle
 
 # Parsing a longer payload would hold up everybody else on the event loop.
 _PARSE_INLINE = 64 * 1024
+Told = Callable[[InvocationResult | Exception], None]
 
 
 class EventSink(Protocol):
@@ -90,6 +93,26 @@ class Invoker:
             return InvocationResult(request_id, b"", version, status=202)
         return InvocationResult(request_id, b"", version, status=204)
 
+    def begin(self, ref: FunctionRef, request: InvocationRequest, told: Told) -> bool:
+        """Begin a synchronous invoke at once, if nothing has to be looked up or waited for.
+
+        False: `invoke` must do it. Raises as `invoke`; `told` hears of all that comes later.
+        """
+        resolved = self._resolver.at_hand(ref)
+        payload = request.payload
+        if (
+            resolved is None
+            or request.invocation_type is not InvocationType.REQUEST_RESPONSE
+            or len(payload) > _PARSE_INLINE
+        ):
+            return False
+        if payload:
+            check_json(payload)
+        if resolved.per_tenant is not bool(request.tenant_id):
+            _refuse_tenant(per_tenant=resolved.per_tenant)
+        self._start(ref, resolved, request, told)
+        return True
+
     async def changed(self, change: Change) -> None:
         """Follow a change that `forget` was told before: let outdated environments go."""
         await self._resolver.load_capacity(change.scope)
@@ -105,39 +128,45 @@ class Invoker:
     async def _run(
         self, ref: FunctionRef, resolved: Resolved, request: InvocationRequest, request_id: str
     ) -> InvocationResult:
+        future: asyncio.Future[InvocationResult] = asyncio.get_running_loop().create_future()
+        self._start(ref, resolved, replace(request, request_id=request_id), partial(settle, future))
+        return await future
+
+    def _start(
+        self, ref: FunctionRef, resolved: Resolved, request: InvocationRequest, told: Told
+    ) -> None:
+        """Admit and begin; `told` hears how it ended. Raises what keeps it from being admitted."""
         route = resolved.route
         version = route.main if route.other is None else route.pick(self._draw())
+        request_id = request.request_id
         trace_id, count = recursion.continued(request.trace_id, request_id, resolved.identity)
         if not resolved.loops_allowed:
             recursion.check(count)
         if resolved.bucket is not None:
             resolved.bucket.take(self._monotonic())
         self._admission.admit(version.scope, version.name, version.version)
-        try:
-            outcome = await self._scheduler.run(
-                Invocation(
-                    request_id=request_id,
-                    function=version,
-                    payload=request.payload or b"{}",
-                    invoked_arn=ref.qualified_arn,
-                    tail=request.tail,
-                    client_context=request.client_context,
-                    cognito_identity=request.cognito_identity,
-                    trace_id=trace_id,
-                    tenant_id=request.tenant_id,
-                    sink=request.sink,
-                )
-            )
-        finally:
+
+        def ended(outcome: Outcome | Exception) -> None:
             self._admission.release(version.scope, version.name, version.version)
-        return InvocationResult(
-            request_id,
-            outcome.payload,
-            version.version,
-            None if outcome.error_type is None else UNHANDLED,
-            outcome.log_tail,
-            error_type=outcome.error_type,
+            told(_result(request_id, version.version, outcome))
+
+        invocation = Invocation(
+            request_id=request_id,
+            function=version,
+            payload=request.payload or b"{}",
+            invoked_arn=ref.qualified_arn,
+            tail=request.tail,
+            client_context=request.client_context,
+            cognito_identity=request.cognito_identity,
+            trace_id=trace_id,
+            tenant_id=request.tenant_id,
+            sink=request.sink,
         )
+        try:
+            self._scheduler.begin(invocation, ended)
+        except BaseException:
+            self._admission.release(version.scope, version.name, version.version)
+            raise
 
     @staticmethod
     async def _check_payload(request: InvocationRequest) -> None:
@@ -146,6 +175,21 @@ class Invoker:
             await asyncio.to_thread(check_json, payload)
         elif payload:
             check_json(payload)
+
+
+def _result(
+    request_id: str, version: str, outcome: Outcome | Exception
+) -> InvocationResult | Exception:
+    if isinstance(outcome, Exception):
+        return outcome
+    return InvocationResult(
+        request_id,
+        outcome.payload,
+        version,
+        None if outcome.error_type is None else UNHANDLED,
+        outcome.log_tail,
+        error_type=outcome.error_type,
+    )
 
 
 def _refuse_tenant(*, per_tenant: bool) -> None:

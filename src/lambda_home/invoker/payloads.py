@@ -41,7 +41,7 @@ def check_json(payload: bytes) -> None:
     except UnicodeDecodeError as error:
         raise _not_utf8(payload, error) from error
     try:
-        json.loads(text, parse_constant=_refuse_constant)
+        _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise _invalid(_reason(text, error.pos), error.lineno, error.colno) from error
     except RecursionError as error:
@@ -54,6 +54,9 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(
         f"Non-standard token '{name}': enable `JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS` to allow"
     )
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _not_utf8(payload: bytes, error: UnicodeDecodeError) -> InvalidRequestContentException:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import structlog
 
-from lambda_home.runtime_api.connection import Body, Fields, Reply
+from lambda_home.direct_http import Body, Fields, Head, Reply
 from lambda_home.runtime_api.routes import (
     ACCEPTED,
     Asking,
@@ -31,23 +31,25 @@ from lambda_home.scheduler.environments import Environment, RuntimeAnswer
 from lambda_home.scheduler.extensions import ExtensionRefusedError
 from lambda_home.scheduler.scheduler import Scheduler
 
-_PREFIX = "/2020-01-01/extension/"
+_PREFIX = b"/2020-01-01/extension/"
 _LARGEST_BODY = 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
 
 class ExtensionRoutes:
-    """Serves extensions, and leaves everything else to `runtime`; see `connection.Routes`."""
+    """Serves extensions, and leaves everything else to `runtime`; see `direct_http.Routes`."""
 
     def __init__(self, scheduler: Scheduler, runtime: RuntimeRoutes) -> None:
         self._scheduler = scheduler
         self._runtime = runtime
 
-    def begin(self, method: bytes, path: str, headers: Fields, port: int, reply: Reply) -> Body:
+    def begin(self, head: Head, reply: Reply) -> Body | None:
         """Take a request's head; says who takes its body."""
-        if not path.startswith(_PREFIX):
-            return self._runtime.begin(method, path, headers, port, reply)
+        if not head.path.startswith(_PREFIX):
+            return self._runtime.begin(head, reply)
+        method, headers, port = head.method, head.headers, head.port
+        path = head.path.decode("latin-1")
         environment = self._runtime.caller(headers, port)
         if environment is None:
             _log.warning("extensions API called by an unknown host", path=path)

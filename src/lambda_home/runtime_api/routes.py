@@ -21,8 +21,8 @@ from collections.abc import Callable
 
 import structlog
 
+from lambda_home.direct_http import Body, Fields, Head, Reply
 from lambda_home.invocations import RESPONSE_LIMIT
-from lambda_home.runtime_api.connection import Body, Fields, Reply
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.scheduler import outcomes
 from lambda_home.scheduler.environments import (
@@ -34,6 +34,7 @@ from lambda_home.scheduler.scheduler import Scheduler
 from lambda_home.scheduler.spares import Spare
 from lambda_home.scheduler.streamed import StreamedAnswer
 
+_PREFIX = b"/2018-06-01/runtime/"
 _INVOCATION = "/2018-06-01/runtime/invocation/"
 _NEXT = "/2018-06-01/runtime/invocation/next"
 _INIT_ERROR = "/2018-06-01/runtime/init/error"
@@ -63,14 +64,18 @@ ACCEPTED = response(202, b'{"status":"OK"}\n')
 
 
 class RuntimeRoutes:
-    """Serves environments; see `connection.Routes`."""
+    """Serves environments; see `direct_http.Routes`."""
 
     def __init__(self, scheduler: Scheduler, endpoints: RuntimeEndpoints) -> None:
         self._scheduler = scheduler
         self._endpoints = endpoints
 
-    def begin(self, method: bytes, path: str, headers: Fields, port: int, reply: Reply) -> Body:
+    def begin(self, head: Head, reply: Reply) -> Body | None:
         """Take a request's head; says who takes its body."""
+        if not head.path.startswith(_PREFIX):
+            return None
+        method, headers, port = head.method, head.headers, head.port
+        path = head.path.decode("latin-1")
         environment = self.caller(headers, port)
         if environment is None:
             if method == b"GET" and path == _FUNCTION and (spare := self._spare(headers, port)):
@@ -105,7 +110,8 @@ class RuntimeRoutes:
         reply.gathers = True
         init = headers.get(b"lambda-home-init-micros", b"")
         init_ms = int(init) / 1000 if init.isdigit() else None
-        self._scheduler.park(environment, _Poll(reply), init_ms)
+        fence = headers.get(b"lambda-home-fence") == b"1"
+        self._scheduler.park(environment, _Poll(reply), init_ms, init_fence=fence)
 
     def _function(self, spare: Spare, headers: Fields, reply: Reply) -> None:
         seen = headers.get(b"lambda-home-sees", b"").decode("latin-1")

@@ -24,6 +24,8 @@ _FENCE = re.compile(rb"\x1eFENCE ([0-9A-Za-z-]{1,64})\x1e\r?\n")
 _FENCE_START = b"\x1e"
 _LONGEST_FENCE = 80
 _LONGEST_LINE = 256 * 1024
+INIT = "init"
+"""What the fence of the init phase has for a request id."""
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +66,9 @@ class AnyLog(Protocol):
     def init_output(self) -> bytes:
         """The end of what was written before the first invocation."""
 
+    def await_init(self) -> InvocationLog | None:
+        """Output of the init phase still comes, and ends with a fence; None if it has come."""
+
     def begin(self, request_id: str, start_line: str, *, tail: bool) -> InvocationLog:
         """An invocation is delivered."""
 
@@ -99,11 +104,19 @@ class EnvironmentLog:
         self._current: InvocationLog | None = None
         self._following: deque[InvocationLog] = deque()
         self._init_output = bytearray()
+        self._init_is_whole = False
 
     @property
     def init_output(self) -> bytes:
         """The end of what was written before the first invocation."""
         return bytes(self._init_output[-LOG_TAIL_LIMIT:])
+
+    def await_init(self) -> InvocationLog | None:
+        """Hold the first invocation's lines back until the fence of the init phase has come."""
+        if self._init_is_whole or self._current is not None:
+            return None
+        self._current = InvocationLog(INIT, "", None, closing=[])
+        return self._current
 
     def begin(self, request_id: str, start_line: str, *, tail: bool) -> InvocationLog:
         """An invocation is delivered: output is its own once the one before is complete."""
@@ -151,7 +164,9 @@ class EnvironmentLog:
         data, self._buffer = self._buffer + chunk, b""
         while (match := _FENCE.search(data)) is not None:
             self._lines(data[: match.start()], complete=True)
-            if self._current is not None and self._current.request_id == match[1].decode():
+            fenced = match[1].decode()
+            self._init_is_whole = self._init_is_whole or fenced == INIT
+            if self._current is not None and self._current.request_id == fenced:
                 self.release(self._current)
             data = data[match.end() :]
         held = self._possible_fence(data)
@@ -160,8 +175,8 @@ class EnvironmentLog:
     def close(self) -> None:
         """The environment is gone: what is left is its last line, and no fence will come."""
         self._flush_partial()
-        while self._current is not None and not self._current.done and self._current.closing:
-            self.release(self._current)
+        while (log := self._current) is not None and not log.done and log.closing is not None:
+            self.release(log)
 
     def _open(self, log: InvocationLog) -> None:
         self._current = log
@@ -197,7 +212,7 @@ class EnvironmentLog:
         return rest
 
     def _line(self, line: bytes) -> None:
-        if self._current is not None:
+        if self._current is not None and self._current.request_id != INIT:
             self._current.add(line)
         else:
             self._init_output += line + b"\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -111,11 +112,21 @@ class Environment:
 
 @dataclass(slots=True, eq=False)
 class Pending:
-    """An invocation between its admission and its outcome; `environment` has it."""
+    """An invocation between its admission and its outcome; `environment` has it.
+
+    `told` hears of the outcome, once, by `tell`.
+    """
 
     invocation: Invocation
-    future: asyncio.Future[Outcome]
+    told: Callable[[Outcome | Exception], None]
+    over: bool = False
     delivered_at: float = 0.0
     environment: Environment | None = None
     log: InvocationLog | None = None
     answer: RuntimeAnswer | None = None
+
+    def tell(self, outcome: Outcome | Exception) -> None:
+        """Say how it ended, unless that was said before."""
+        if not self.over:
+            self.over = True
+            self.told(outcome)

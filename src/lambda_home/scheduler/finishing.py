@@ -25,6 +25,12 @@ class Finisher:
         self._clock = clock
         self._peak_memory_mb = peak_memory_mb
 
+    def await_init(self, environment: Environment) -> None:
+        """The init phase is over; its output may still be on its way."""
+        log = environment.log.await_init()
+        if log is not None:
+            asyncio.get_running_loop().call_later(LOST_FENCE_S, environment.log.release, log)
+
     def complete(self, environment: Environment, pending: Pending) -> None:
         """The runtime has answered."""
         answer = pending.answer
@@ -86,11 +92,11 @@ class Finisher:
         if pending.invocation.tail:
 
             def told() -> None:
-                _tell(pending, Outcome(outcome.payload, outcome.error_type, log.last_4_kb()))
+                pending.tell(Outcome(outcome.payload, outcome.error_type, log.last_4_kb()))
 
             environment.log.finish(log, closing, fence=fence, on_done=told)
         else:
-            _tell(pending, outcome)
+            pending.tell(outcome)
             environment.log.finish(log, closing, fence=fence)
         if not log.done:
             patience = QUIET_S if fence is None else LOST_FENCE_S
@@ -113,8 +119,3 @@ class Finisher:
         if outcome.error_type is not None and outcome.error_type.startswith("Runtime."):
             return f"{line}Status: error\tError Type: {outcome.error_type}"
         return line
-
-
-def _tell(pending: Pending, outcome: Outcome) -> None:
-    if not pending.future.done():
-        pending.future.set_result(outcome)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -56,6 +56,7 @@ TICK_S = 0.05
 
 _log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -129,8 +130,8 @@ class Scheduler:
         self._closing = True
         self.spares.close()
         until = self._clock.monotonic() + grace_s
-        while self._pending and self._clock.monotonic() < until:
-            await asyncio.wait([p.future for p in self._pending.values()], timeout=TICK_S)
+        while self._pending and self._clock.monotonic() < until:  # noqa: ASYNC110  by our clock
+            await asyncio.sleep(TICK_S)
         for pending in list(self._pending.values()):
             self._reject(pending, ServiceUnavailableException("The server is shutting down."))
         await self._shutdown.stop_extended(list(self._environments.values()))
@@ -157,16 +158,21 @@ class Scheduler:
     # ---------------------------------------------------------------------------- callers' side
 
     async def run(self, invocation: Invocation) -> Outcome:
-        """Run an admitted invocation to its end.
+        """Run an admitted invocation to its end; raises what `begin` tells or raises."""
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.begin(invocation, partial(settle, future))
+        return await future
 
-        Raises ServiceException if no environment could be started, ServiceUnavailableException
-        while the server stops.
+    def begin(self, invocation: Invocation, told: Callable[[Outcome | Exception], None]) -> None:
+        """Begin an admitted invocation; `told` hears how it ended, perhaps at once.
+
+        It hears of a ServiceException if no environment could be started, and of a
+        ServiceUnavailableException if the server stops, which is raised if it is stopping already.
         """
         if self._closing:
             raise ServiceUnavailableException("The server is shutting down.")
         version = invocation.function
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._pending[invocation.request_id] = Pending(invocation, future)
+        self._pending[invocation.request_id] = Pending(invocation, told)
         now = self._clock.monotonic()
         key = version.run_key
         if invocation.tenant_id:
@@ -174,7 +180,6 @@ class Scheduler:
         self._versions[key] = version
         self._forecasts.arrived(key, now)
         self._handle(on.Queued(invocation.request_id, key, version.timeout_s, now))
-        return await future
 
     def plan(self, version: FunctionVersion, plan: on.FleetPlan) -> None:
         """Have so many environments of a version from now on."""
@@ -239,10 +244,22 @@ class Scheduler:
         """The environment that has this name in the sandbox."""
         return self._in_sandbox.get(environment_id)
 
-    def park(self, environment: Environment, poll: Poll, init_ms: float | None) -> None:
-        """Keep a runtime's request until there is an invocation, or the environment is over."""
+    def park(
+        self,
+        environment: Environment,
+        poll: Poll,
+        init_ms: float | None,
+        *,
+        init_fence: bool = False,
+    ) -> None:
+        """Keep a runtime's request until there is an invocation, or the environment is over.
+
+        The first one tells how long the init phase was, and whether its output ends with a fence.
+        """
         now = self._clock.monotonic()
         if environment.init_ms is None:
+            if init_fence:
+                self._finisher.await_init(environment)
             started = environment.started_at if environment.started_at is not None else now
             environment.init_ms = init_ms if init_ms is not None else (now - started) * 1000
             self._failures.pop(environment.version.run_key, None)
@@ -455,8 +472,7 @@ class Scheduler:
 
     def _reject(self, pending: Pending, error: Exception) -> None:
         self._pending.pop(pending.invocation.request_id, None)
-        if not pending.future.done():
-            pending.future.set_exception(error)
+        pending.tell(error)
 
     def _forget(self, environment: Environment) -> None:
         self._environments.pop(environment.id, None)
@@ -472,6 +488,16 @@ class Scheduler:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def settle(future: asyncio.Future[T], outcome: T | Exception) -> None:
+    """Resolve a future that somebody may have given up."""
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 async def _logged(work: Work) -> None:

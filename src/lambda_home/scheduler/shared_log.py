@@ -36,6 +36,10 @@ class SharedEnvironmentLog:
         """The end of what was written before the first invocation."""
         return bytes(self._init_output[-LOG_TAIL_LIMIT:])
 
+    def await_init(self) -> InvocationLog | None:
+        """What the init phase writes has no mark, and needs no fence."""
+        return None
+
     def begin(self, request_id: str, start_line: str, *, tail: bool) -> InvocationLog:
         """An invocation is delivered."""
         log = InvocationLog(request_id, start_line, bytearray() if tail else None)

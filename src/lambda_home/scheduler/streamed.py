@@ -45,7 +45,7 @@ class StreamedAnswer:
     def feed(self, data: bytes) -> bool:
         """Take a piece; False where the caller has enough for now (`on_room` will be called)."""
         self._size += len(data)
-        if self.over or self._pending.future.done():
+        if self.over or self._pending.over:
             return True  # nobody waits for it any more
         if self._sink is None:
             self._chunks.append(data)

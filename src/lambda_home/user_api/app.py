@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -45,10 +44,9 @@ from lambda_home.user_api import (
     scaling,
     snake_case,
 )
+from lambda_home.user_api.answers import send_answer, send_error
 from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.code_links import PATH as CODE_PATH
-from lambda_home.user_api.invoke import InvokeEndpoint, invoked_function
-from lambda_home.user_api.invoke_requests import send_answer, send_error
 from lambda_home.user_api.limits_admin import rate_limit_routes
 from lambda_home.user_api.operations import HANDLERS, Backend, Call
 from lambda_home.user_api.response_stream import ResponseStreamEndpoint, streamed_function
@@ -63,28 +61,20 @@ OPERATION_MODULES = (aliases, capacity, event_invoke, functions, provisioned, re
 Health = Callable[[], Awaitable[dict[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
-class Invoking:
-    """The endpoints of the operations that run functions."""
-
-    plain: InvokeEndpoint
-    streaming: ResponseStreamEndpoint
-
-
 class UserApi(FastAPI):
     """The app that serves the user API's port."""
 
     def __init__(
         self,
         backend: Backend,
-        invoking: Invoking,
+        streaming: ResponseStreamEndpoint,
         callers: Callers,
         defaults: DefaultSettings,
         health: Health,
     ) -> None:
         super().__init__(title="lambda_home user API", version=__version__, openapi_url=None)
         self._backend = backend
-        self._invoking = invoking
+        self._streaming = streaming
         self._callers = callers
         self._defaults = defaults
         self._health = health
@@ -100,13 +90,9 @@ class UserApi(FastAPI):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve an invoke, or pass on to FastAPI."""
         if scope["type"] == "http":
-            name = invoked_function(scope)
-            if name is not None:
-                await self._invoking.plain(name, scope, receive, send)
-                return
             name = streamed_function(scope)
             if name is not None:
-                await self._invoking.streaming(name, scope, receive, send)
+                await self._streaming(name, scope, receive, send)
                 return
         await super().__call__(scope, receive, send)
 

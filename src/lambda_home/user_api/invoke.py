@@ -1,75 +1,149 @@
-"""Invoke: the one operation that is a bare ASGI endpoint, because it is the hot path.
+"""Invoke: the one operation that is served past ASGI, because it is the hot path.
 
 Source: https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import uuid
+from http import HTTPStatus
 
 import structlog
 
+from lambda_home.arns import FunctionRef
+from lambda_home.direct_http import Body, Fields, Head, Reply
 from lambda_home.errors import ApiError, ServiceException
-from lambda_home.http_io import ClientGone, Headers, Receive, Scope, Send, answer
-from lambda_home.invocations import InvocationResult
+from lambda_home.invocations import SYNC_PAYLOAD_LIMIT, InvocationRequest, InvocationResult
 from lambda_home.invoker.invoker import Invoker
+from lambda_home.invoker.payloads import payload_too_large
 from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.invoke_requests import (
     named_function,
+    new_request_id,
     read_function,
-    read_request,
-    send_error,
+    request_of,
 )
+from lambda_home.user_api.protocol import serialize_error
 
-PREFIX = b"/2015-03-31/functions/"
-SUFFIX = b"/invocations"
+_PREFIX = b"/2015-03-31/functions/"
+_SUFFIX = b"/invocations"
+_MOST_DISCARDED = 64 * 1024 * 1024
+_STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus
+}
 
 _log = structlog.get_logger(__name__)
 
 
-def invoked_function(scope: Scope) -> str | None:
-    """The function name of an Invoke request, percent-decoded; None for any other request."""
-    return named_function(scope, PREFIX, SUFFIX)
-
-
-class InvokeEndpoint:
-    """Reads an Invoke request, calls the invoker and writes the answer."""
+class InvokeRoutes:
+    """Serves Invoke; see `direct_http.Routes`."""
 
     def __init__(self, invoker: Invoker, callers: Callers) -> None:
         self._invoker = invoker
         self._callers = callers
+        self._waiting: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        request_id = str(uuid.uuid4())
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+    def begin(self, head: Head, reply: Reply) -> Body | None:
+        """Take an Invoke's head; None for any other request."""
+        if head.method != b"POST":
+            return None
+        name = named_function(head.path, _PREFIX, _SUFFIX)
+        return None if name is None else _Payload(self, name, head, reply)
+
+    def invoke(self, name: str, head: Head, payload: bytes, reply: Reply) -> None:
+        """A whole request has come."""
+        request_id = new_request_id()
         try:
-            caller = self._callers.scope_of(headers.get(b"authorization"))
-            ref = read_function("Invoke", name, scope, headers, caller)
-            request = await read_request(request_id, headers, receive)
-            result = await self._invoker.invoke(ref, request)
-        except ApiError as error:
-            await send_error(send, error, request_id)
-        except ClientGone:
-            return
-        except Exception:
-            _log.exception("an invoke failed", function=name, req_id=request_id)
-            failure = ServiceException("The service encountered an internal error.")
-            await send_error(send, failure, request_id)
+            caller = self._callers.scope_of(head.headers.get(b"authorization"))
+            ref = read_function("Invoke", name, head.query, head.headers, caller)
+            request = request_of(request_id, head.headers, payload)
+
+            def told(outcome: InvocationResult | Exception) -> None:
+                answer(reply, outcome, request_id)
+
+            if not self._invoker.begin(ref, request, told):
+                task = asyncio.get_running_loop().create_task(self._wait(ref, request, reply))
+                self._waiting.add(task)
+                task.add_done_callback(self._waiting.discard)
+        except Exception as error:
+            answer(reply, error, request_id)
+
+    async def _wait(self, ref: FunctionRef, request: InvocationRequest, reply: Reply) -> None:
+        try:
+            outcome: InvocationResult | Exception = await self._invoker.invoke(ref, request)
+        except Exception as error:
+            outcome = error
+        answer(reply, outcome, request.request_id)
+
+
+class _Payload:
+    """An Invoke's body; over the limit it is read on for a while, and refused."""
+
+    __slots__ = ("_chunks", "_head", "_name", "_reply", "_routes", "_size")
+
+    def __init__(self, routes: InvokeRoutes, name: str, head: Head, reply: Reply) -> None:
+        self._routes = routes
+        self._name = name
+        self._head = head
+        self._reply = reply
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Keep a piece while the whole can still be within the limit."""
+        self._size += len(data)
+        if self._size <= SYNC_PAYLOAD_LIMIT:
+            self._chunks.append(data)
         else:
-            await answer(send, result.status, result.payload, _headers(result))
+            self._chunks.clear()
+            if self._size > _MOST_DISCARDED:
+                answer(self._reply, payload_too_large(), new_request_id(), close=True)
+
+    def end(self, trailers: Fields) -> None:
+        """Invoke."""
+        del trailers
+        if self._size > SYNC_PAYLOAD_LIMIT:
+            answer(self._reply, payload_too_large(), new_request_id())
+            return
+        chunks = self._chunks
+        payload = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._routes.invoke(self._name, self._head, payload, self._reply)
+
+    def lost(self) -> None:
+        """Nobody is left to answer."""
+        self._chunks.clear()
 
 
-def _headers(result: InvocationResult) -> Headers:
-    headers: Headers = [
-        (b"content-type", b"application/json"),
-        (b"x-amzn-requestid", result.request_id.encode()),
-    ]
+def answer(
+    reply: Reply, outcome: InvocationResult | Exception, request_id: str, *, close: bool = False
+) -> None:
+    """Answer with a result, or with an error in AWS's shape."""
+    if isinstance(outcome, InvocationResult):
+        reply.send(_answered(outcome), close=close)
+        return
+    if not isinstance(outcome, ApiError):
+        _log.error("an invoke failed", req_id=request_id, exc_info=outcome)
+        outcome = ServiceException("The service encountered an internal error.")
+    status, headers, body = serialize_error(outcome)
+    lines = "".join(f"{name.lower()}: {value}\r\n" for name, value in headers.items())
+    reply.send(_response(status, request_id, lines, body), close=close)
+
+
+def _answered(result: InvocationResult) -> bytes:
+    lines = "content-type: application/json\r\n"
     if result.status == 200:  # noqa: PLR2004  the only status with an executed version
-        headers.append((b"x-amz-executed-version", result.executed_version.encode()))
+        lines += f"x-amz-executed-version: {result.executed_version}\r\n"
     if result.function_error is not None:
-        headers.append((b"x-amz-function-error", result.function_error.encode()))
+        lines += f"x-amz-function-error: {result.function_error}\r\n"
     if result.log_tail is not None:
-        headers.append((b"x-amz-log-result", base64.b64encode(result.log_tail)))
-    return headers
+        lines += f"x-amz-log-result: {base64.b64encode(result.log_tail).decode()}\r\n"
+    return _response(result.status, result.request_id, lines, result.payload)
+
+
+def _response(status: int, request_id: str, lines: str, body: bytes) -> bytes:
+    head = (
+        f"{_STATUS_LINES[status]}{lines}x-amzn-requestid: {request_id}\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("latin-1") + body

@@ -5,36 +5,22 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import re
 from urllib.parse import parse_qs, unquote
 
-from lambda_home.arns import FunctionRef
-from lambda_home.arns import Scope as CallerScope
-from lambda_home.errors import ApiError, InvalidRequestContentException
-from lambda_home.http_io import (
-    BodyTooLarge,
-    Headers,
-    Receive,
-    Scope,
-    Send,
-    answer,
-    discard_rest,
-    read_body,
-)
-from lambda_home.invocations import SYNC_PAYLOAD_LIMIT, InvocationRequest, InvocationType
-from lambda_home.invoker.payloads import payload_too_large
-from lambda_home.user_api.protocol import Answer, serialize_error, validate
+from lambda_home.arns import FunctionRef, Scope
+from lambda_home.errors import InvalidRequestContentException
+from lambda_home.invocations import InvocationRequest, InvocationType
+from lambda_home.user_api.protocol import validate
 
 _PLAIN_NAME = re.compile(r"[a-zA-Z0-9-_]{1,64}")
 _TYPES = {kind.value.encode(): kind for kind in InvocationType}
 _MOST_DISCARDED = 64 * 1024 * 1024
 
 
-def named_function(scope: Scope, prefix: bytes, suffix: bytes) -> str | None:
-    """The function name between two parts of a path, percent-decoded; None for another path."""
-    if scope["method"] != "POST":
-        return None
-    path: bytes = scope["raw_path"]
+def named_function(path: bytes, prefix: bytes, suffix: bytes) -> str | None:
+    """The function name between two parts of a raw path, decoded; None for another path."""
     if not path.startswith(prefix):
         return None
     path = path.removesuffix(b"/")
@@ -47,12 +33,11 @@ def named_function(scope: Scope, prefix: bytes, suffix: bytes) -> str | None:
 def read_function(
     operation: str,
     name: str,
-    scope: Scope,
+    query: bytes,
     headers: dict[bytes, bytes],
-    caller: CallerScope,
+    caller: Scope,
 ) -> FunctionRef:
     """The function that is invoked. Raises ApiError in the words of `operation`'s model."""
-    query: bytes = scope["query_string"]
     given_type = headers.get(b"x-amz-invocation-type")
     tenant = headers.get(b"x-amz-tenant-id")
     usual = operation == "Invoke" and not query and tenant is None
@@ -71,15 +56,8 @@ def read_function(
     return FunctionRef.parse(caller, name, qualifier)
 
 
-async def read_request(
-    request_id: str, headers: dict[bytes, bytes], receive: Receive
-) -> InvocationRequest:
-    """What is asked for, with its whole payload. Raises ApiError and ClientGone."""
-    try:
-        payload = await read_body(receive, SYNC_PAYLOAD_LIMIT)
-    except BodyTooLarge as refused:
-        await discard_rest(refused, receive, _MOST_DISCARDED)
-        raise payload_too_large() from None
+def request_of(request_id: str, headers: dict[bytes, bytes], payload: bytes) -> InvocationRequest:
+    """What is asked for. Raises ApiError."""
     context = headers.get(b"x-amz-client-context")
     return InvocationRequest(
         payload,
@@ -92,6 +70,13 @@ async def read_request(
     )
 
 
+def new_request_id() -> str:
+    """A random UUID (version 4) in the usual form, quicker than by way of a UUID object."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
 def _client_context(value: bytes) -> str:
     try:
         text = base64.b64decode(value, validate=True).decode("utf-8")
@@ -101,16 +86,3 @@ def _client_context(value: bytes) -> str:
             "Client context must be a valid Base64-encoded JSON object."
         ) from error
     return text
-
-
-async def send_error(send: Send, error: ApiError, request_id: str) -> None:
-    """Write an error in AWS's shape."""
-    await send_answer(send, serialize_error(error), request_id)
-
-
-async def send_answer(send: Send, given: Answer, request_id: str) -> None:
-    """Write what the wire codec has made of a result or an error."""
-    status, headers, body = given
-    wire: Headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-    wire.append((b"x-amzn-requestid", request_id.encode()))
-    await answer(send, status, body, wire)

@@ -9,29 +9,42 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import uuid
 from dataclasses import replace
 from typing import Any
 
 import structlog
 
 from lambda_home.errors import ApiError, ServiceException
-from lambda_home.http_io import ClientGone, Headers, Receive, Scope, Send, answer, is_gone
-from lambda_home.invocations import InvocationResult, InvocationType
+from lambda_home.http_io import (
+    BodyTooLarge,
+    ClientGone,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    answer,
+    discard_rest,
+    is_gone,
+    read_body,
+)
+from lambda_home.invocations import SYNC_PAYLOAD_LIMIT, InvocationResult, InvocationType
 from lambda_home.invoker.invoker import Invoker
+from lambda_home.invoker.payloads import payload_too_large
 from lambda_home.invoker.response_streams import ResponseStream
+from lambda_home.user_api.answers import send_error
 from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.invoke_requests import (
     named_function,
+    new_request_id,
     read_function,
-    read_request,
-    send_error,
+    request_of,
 )
 from lambda_home.user_api.protocol.event_stream import invoke_complete, payload_chunk
 
 _PREFIX = b"/2021-11-15/functions/"
 _SUFFIX = b"/response-streaming-invocations"
 _OPERATION = "InvokeWithResponseStream"
+_MOST_DISCARDED = 64 * 1024 * 1024
 _LARGEST_CHUNK = 64 * 1024
 
 _log = structlog.get_logger(__name__)
@@ -39,7 +52,9 @@ _log = structlog.get_logger(__name__)
 
 def streamed_function(scope: Scope) -> str | None:
     """The function name of such a request, percent-decoded; None for any other request."""
-    return named_function(scope, _PREFIX, _SUFFIX)
+    if scope["method"] != "POST":
+        return None
+    return named_function(scope["raw_path"], _PREFIX, _SUFFIX)
 
 
 class ResponseStreamEndpoint:
@@ -51,14 +66,14 @@ class ResponseStreamEndpoint:
 
     async def __call__(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        request_id = str(uuid.uuid4())
+        request_id = new_request_id()
         headers: dict[bytes, bytes] = dict(scope["headers"])
         stream = ResponseStream()
         invoking: asyncio.Task[InvocationResult] | None = None
         try:
             caller = self._callers.scope_of(headers.get(b"authorization"))
-            ref = read_function(_OPERATION, name, scope, headers, caller)
-            request = await read_request(request_id, headers, receive)
+            ref = read_function(_OPERATION, name, scope["query_string"], headers, caller)
+            request = request_of(request_id, headers, await _payload(receive))
             asked = replace(request, sink=stream)
             invoking = asyncio.get_running_loop().create_task(self._invoker.invoke(ref, asked))
             either: set[asyncio.Future[Any]] = {invoking, stream.begun}
@@ -116,6 +131,14 @@ class ResponseStreamEndpoint:
             for at in range(0, len(result.payload), _LARGEST_CHUNK):
                 await _send(send, payload_chunk(result.payload[at : at + _LARGEST_CHUNK]))
         await _send(send, _complete(result), more=False)
+
+
+async def _payload(receive: Receive) -> bytes:
+    try:
+        return await read_body(receive, SYNC_PAYLOAD_LIMIT)
+    except BodyTooLarge as refused:
+        await discard_rest(refused, receive, _MOST_DISCARDED)
+        raise payload_too_large() from None
 
 
 async def _send(send: Send, data: bytes, *, more: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""A runtime's connection without a network: bytes in, bytes out."""
+"""A connection without a network: bytes in, bytes out."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
+from lambda_home.direct_http import DirectConnection, Routes
 from lambda_home.runtime_api.app import RuntimeApi
-from lambda_home.runtime_api.connection import RuntimeConnection
-from lambda_home.runtime_api.routes import RuntimeRoutes
 
 
 class Recorder(asyncio.Transport):
@@ -51,16 +50,16 @@ class Answer:
 
 @dataclass
 class Wire:
-    """One connection to the runtime API."""
+    """One connection, whose requests `routes` take."""
 
-    routes: RuntimeRoutes
+    routes: Routes
     port: int = 9001
-    connection: RuntimeConnection = field(init=False)
+    connection: DirectConnection = field(init=False)
     transport: Recorder = field(init=False)
 
     def __post_init__(self) -> None:
         config = uvicorn.Config(RuntimeApi(), log_config=None, ws="none", lifespan="off")
-        self.connection = RuntimeConnection(
+        self.connection = DirectConnection(
             self.routes, config=config, server_state=ServerState(), app_state={}
         )
         self.transport = Recorder(self.port)

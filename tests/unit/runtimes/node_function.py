@@ -19,7 +19,8 @@ from typing import Any
 BOOTSTRAP = Path(__file__).parents[3] / "runtimes" / "nodejs" / "bootstrap.mjs"
 ARN = "arn:aws:lambda:eu-west-1:111111111111:function:greet"
 DEADLINE_SECONDS = 20
-FENCE = re.compile(rb"\x1eFENCE ([^\x1e]+)\x1e\n")
+FENCE = re.compile(rb"\x1eFENCE (?!init\x1e)([^\x1e]+)\x1e\n")
+INIT_FENCE = re.compile(rb"\x1eFENCE (init)\x1e\n")
 
 
 @dataclass
@@ -181,19 +182,20 @@ class NodeFunction:
     def receive(self) -> Answer:
         answer = self.api.answers.get(timeout=DEADLINE_SECONDS)
         if answer.headers["lambda-home-fence"] == "1":
-            answer.output = self._take_fenced()
+            failed_init = answer.path.endswith("/init/error")
+            answer.output = self._take_fenced(INIT_FENCE if failed_init else FENCE)
         return answer
 
     def invoke(self, event: Any = None, headers: dict[str, str] | None = None) -> Answer:
         self.send(event, headers)
         return self.receive()
 
-    def _take_fenced(self) -> str:
+    def _take_fenced(self, end: re.Pattern[bytes]) -> str:
         with self._grown:
-            fenced = self._grown.wait_for(lambda: FENCE.search(self._output), DEADLINE_SECONDS)
+            fenced = self._grown.wait_for(lambda: end.search(self._output), DEADLINE_SECONDS)
             assert fenced, self._output[-2000:]
             before, self._output = self._output[: fenced.start()], self._output[fenced.end() :]
-            return before.decode()
+            return INIT_FENCE.sub(b"", before).decode()
 
     def exit_code(self) -> int:
         return self.process.wait(DEADLINE_SECONDS)

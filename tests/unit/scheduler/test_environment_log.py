@@ -284,3 +284,42 @@ def test_closing_twice_or_without_anything_is_fine() -> None:
     written.log.close()
     written.log.close()
     assert written.lines == []
+
+
+def test_the_first_invocation_waits_for_what_the_init_phase_wrote() -> None:
+    written = Written()
+    written.log.write(b"loading\nstill ")
+    assert written.log.await_init() is not None
+    log = written.begin("r")
+    written.log.write(b"loading\n" + fence("init") + b"handling\n" + fence("r"))
+    written.finish(log, fence=True)
+    assert written.lines == ["loading", "still loading", "START r", "handling", "END r"]
+    assert log.last_4_kb() == b"START r\nhandling\nEND r\n"
+    assert written.log.init_output == b"loading\nstill loading\n"
+
+
+def test_an_init_phase_whose_output_is_there_already_holds_nothing_back() -> None:
+    written = Written()
+    written.log.write(b"loading\n" + fence("init"))
+    assert written.log.await_init() is None
+    written.begin("r")
+    assert written.lines == ["loading", "START r"]
+
+
+def test_a_lost_fence_of_the_init_phase_is_not_waited_for_for_ever() -> None:
+    written = Written()
+    waiting = written.log.await_init()
+    assert waiting is not None
+    log = written.begin("r")
+    written.finish(log, fence=False)
+    written.log.release(waiting)
+    assert written.lines == ["START r", "END r"]
+
+
+def test_an_environment_that_ends_in_its_init_phase_ends_its_log() -> None:
+    written = Written()
+    written.log.await_init()
+    log = written.begin("r")
+    written.log.close()
+    written.finish(log, fence=False)
+    assert written.ended == ["r"]

@@ -1,8 +1,9 @@
 """AWS's own model of the Lambda API, read from botocore's file into small frozen shapes.
 
 The file is read as what it is, JSON: botocore's own reader brings half of botocore along, which
-would be a tenth of the server's memory and of its start (a test holds that both read the same). What AWS does differently (`deviations`) is applied here
-where it changes a value of the model, and in `validation` where it changes a rule.
+would be a tenth of the server's memory and of its start (a test holds that both read the same).
+What AWS does differently (`deviations`) is applied here where it changes a value of the model, and
+in `validation` where it changes a rule.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""HTTP between a runtime and the server: one connection, without a task or an ASGI scope a request.
+"""HTTP on the two hot paths: a connection without a task or an ASGI scope for each request.
 
-Two of the three exchanges of an invocation are a runtime's. They are served in the parser's own
-callbacks, and an answer leaves in the call that makes it; through ASGI each would cost a task, a
-scope and several awaits, more than everything else that an invocation needs. Requests for anything
-but the runtime API's routes go on to uvicorn, and from there to FastAPI.
+An invocation is three exchanges, two with a runtime and one with its caller. They are served in the
+parser's own callbacks, and an answer leaves in the call that makes it; through ASGI each would cost
+a task, a scope and several awaits, more than everything else that an invocation needs. Requests
+that the given routes do not take go on to uvicorn, and from there to FastAPI.
 
 httptools also gives what ASGI has no words for: the trailers in which a streaming runtime says that
 it failed midway (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html).
@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-PREFIXES = (b"/2018-06-01/runtime/", b"/2020-01-01/extension/")
 Fields = dict[bytes, bytes]
 T = TypeVar("T")
 
@@ -41,6 +41,17 @@ class Body(Protocol):
         """The connection went before the body was whole."""
 
 
+@dataclass(slots=True)
+class Head:
+    """The head of a request: `path` is raw, `headers` have lower-case names, `port` is ours."""
+
+    method: bytes
+    path: bytes
+    query: bytes
+    headers: Fields
+    port: int
+
+
 class Reply:
     """The place of one answer; answers leave in the order of their requests.
 
@@ -50,7 +61,7 @@ class Reply:
 
     __slots__ = ("_connection", "_data", "closes", "gathers")
 
-    def __init__(self, connection: RuntimeConnection, *, closes: bool) -> None:
+    def __init__(self, connection: DirectConnection, *, closes: bool) -> None:
         self._connection = connection
         self._data: bytes | None = None
         self.closes = closes
@@ -81,12 +92,12 @@ class Reply:
 class Routes(Protocol):
     """What is done with a request."""
 
-    def begin(self, method: bytes, path: str, headers: Fields, port: int, reply: Reply) -> Body:
-        """A request's head has come to `port`; answer by `reply`, now or later."""
+    def begin(self, head: Head, reply: Reply) -> Body | None:
+        """A request's head has come; answer by `reply`, now or later. None: it is not taken."""
 
 
-class RuntimeConnection(HttpToolsProtocol):
-    """One connection of a runtime. Made by uvicorn, which also counts and closes it."""
+class DirectConnection(HttpToolsProtocol):
+    """One connection. Made by uvicorn, which also counts and closes it."""
 
     def __init__(self, routes: Routes, **given: Any) -> None:
         super().__init__(**given)
@@ -98,7 +109,7 @@ class RuntimeConnection(HttpToolsProtocol):
         self.is_gone = False
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the runtime; what they cause to be answered leaves in one write."""
+        """Bytes from the client; what they cause to be answered leaves in one write."""
         self._reading = True
         try:
             super().data_received(data)
@@ -108,7 +119,7 @@ class RuntimeConnection(HttpToolsProtocol):
             self.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The runtime is gone, or was told to go."""
+        """The client is gone, or was told to go."""
         self.is_gone = True
         self._owed.clear()
         body, self._body = self._body, None
@@ -141,24 +152,27 @@ class RuntimeConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Choose who serves the request."""
-        if not self.url.startswith(PREFIXES):
-            url, headers, expects = self.url, self.headers, self.expect_100_continue
-            super().on_message_begin()
-            self.url, self.expect_100_continue = url, expects
-            self.headers.extend(headers)
-            super().on_headers_complete()
-            return
+        path, _, query = self.url.partition(b"?")
+        port = self.server[1] if self.server else None
+        head = Head(self.parser.get_method(), path, query, dict(self.headers), port or 0)
         reply = Reply(self, closes=not self.parser.should_keep_alive())
         self._owed.append(reply)
+        self._body = self._guarded(reply, self._routes.begin, head, reply)
+        if self._body is None and reply.data is None:
+            self._owed.pop()
+            self._pass_on()
+            return
+        self._trailers = []
         if self.expect_100_continue and len(self._owed) == 1:
             self.transport.write(_CONTINUE)
-        path = self.url.partition(b"?")[0].decode("latin-1")
-        port = self.server[1] if self.server else None
-        method = self.parser.get_method()
-        self._trailers = []
-        self._body = self._guarded(
-            reply, self._routes.begin, method, path, dict(self.headers), port or 0, reply
-        )
+
+    def _pass_on(self) -> None:
+        """Let uvicorn serve the request."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A piece of a request's body."""
@@ -192,6 +206,10 @@ class RuntimeConnection(HttpToolsProtocol):
         if not parts or self.is_gone or self.transport.is_closing():
             return
         self.transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+        if not owed:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
         if closes:
             owed.clear()
             self.transport.close()
@@ -207,11 +225,11 @@ class RuntimeConnection(HttpToolsProtocol):
 
     @staticmethod
     def _guarded(reply: Reply | None, call: Callable[..., T], *given: object) -> T | None:
-        """A mistake of ours must not look like one of the runtime's."""
+        """A mistake of ours must not look like one of the client's."""
         try:
             return call(*given)
         except Exception:
-            _log.exception("a request of a runtime failed")
+            _log.exception("a request failed")
             if reply is not None:
                 reply.send(_FAILED, close=True)
             return None
