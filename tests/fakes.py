@@ -58,9 +58,14 @@ class HandTurnedClock:
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
         self._now = now
+        self._leapt = 0.0
 
     def now(self) -> float:
-        return self._now
+        return self._now + self._leapt
+
+    def leap(self, seconds: float) -> None:
+        """Somebody sets the wall clock; the other one only goes on."""
+        self._leapt += seconds
 
     def monotonic(self) -> float:
         return self._now

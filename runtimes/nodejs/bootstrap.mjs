@@ -224,6 +224,8 @@ export const serve = async (api, fn, startedAt) => {
 
 // A spare environment waits for its function here: takes over the function's environment.
 const become = async (api, env) => {
+  const { handler } = MODERN ? await import("./warm.cjs") : builtin("./warm.cjs");
+  await handler(JSON.parse("{}"));
   const sees = readdirSync(env.LAMBDA_TASK_ROOT).join().slice(0, 1000);
   const { status, body } = await api.ask("/lambda-home/function", `Lambda-Home-Sees: ${sees}\r\n`);
   if (status !== 200) process.exit(1);

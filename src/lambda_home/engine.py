@@ -31,8 +31,9 @@ from lambda_home.registry.events import EventStore
 from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.registry.provisioned import ProvisionedConcurrency
 from lambda_home.sandbox_choice import Chosen
+from lambda_home.scheduler.machinery import Machinery
 from lambda_home.scheduler.pool import PoolLimits
-from lambda_home.scheduler.scheduler import Machinery, Scheduler
+from lambda_home.scheduler.scheduler import Scheduler
 from lambda_home.scheduler.spares import SpareLimits
 from lambda_home.services import AwsServices
 

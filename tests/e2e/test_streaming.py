@@ -94,7 +94,7 @@ class Streamed:
                 self.pieces.append(received["PayloadChunk"]["Payload"])
                 self.at.append(time.monotonic() - began)
             else:
-                self.end = dict(received["InvokeComplete"])  # type: ignore[arg-type]
+                self.end = dict(received["InvokeComplete"])
 
     @property
     def body(self) -> bytes:

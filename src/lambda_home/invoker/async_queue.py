@@ -89,7 +89,8 @@ class AsyncQueue:
         self._deliverer = deliverer
         self._workers = workers
         self._journal = Journal(store, self._take)
-        self._heap: list[tuple[float, int, str]] = []  # when, order of arrival, request id
+        # When by the monotonic clock, order of arrival, request id.
+        self._heap: list[tuple[float, int, str]] = []
         self._order = count()
         self._held: dict[str, StoredEvent] = {}
         self._held_bytes = 0
@@ -104,7 +105,7 @@ class AsyncQueue:
         """Start; events left by a dead server are due at once or at their retry time."""
         await self._journal.open()
         for due, request_id in await asyncio.to_thread(self._store.waiting):
-            heapq.heappush(self._heap, (due, next(self._order), request_id))
+            heapq.heappush(self._heap, (self._when(due), next(self._order), request_id))
         self._open = True
         self._pump()
 
@@ -138,6 +139,10 @@ class AsyncQueue:
             )
         )
 
+    def _when(self, not_before: float) -> float:
+        """A time of day by the monotonic clock: a leap of the other moves nothing that waits."""
+        return self._clock.monotonic() + max(0.0, not_before - self._clock.now())
+
     def wake(self) -> None:
         """Look now for due events: the clock went further than time has (tests turn it)."""
         self._pump()
@@ -157,7 +162,8 @@ class AsyncQueue:
         self._pump()
 
     def _wait(self, event: StoredEvent) -> None:
-        heapq.heappush(self._heap, (event.not_before, next(self._order), event.request_id))
+        when = self._when(event.not_before)
+        heapq.heappush(self._heap, (when, next(self._order), event.request_id))
         if self._held_bytes < _MOST_BYTES_HELD:
             self._hold(event)
 
@@ -169,7 +175,7 @@ class AsyncQueue:
         """Start what is due and fits; see to it that this is done again in time."""
         if not self._open:
             return
-        now = self._clock.now()
+        now = self._clock.monotonic()
         while self._heap and self._heap[0][0] <= now:
             if not self._has_room():
                 return  # an end, or a try that is not fresh any more, pumps again

@@ -25,7 +25,8 @@ from lambda_home.invoker.resolution import Resolved, Resolver
 from lambda_home.registry.changes import Change
 from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.scheduler.environments import Outcome
-from lambda_home.scheduler.scheduler import Scheduler, settle
+from lambda_home.scheduler.machinery import settle
+from lambda_home.scheduler.scheduler import Scheduler
 
 # Parsing a longer payload would hold up everybody else on the event loop.
 _PARSE_INLINE = 64 * 1024

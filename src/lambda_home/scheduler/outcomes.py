@@ -45,11 +45,11 @@ def exit_payload(request_id: str, how: Exit | None) -> bytes:
     return error_payload("Runtime.ExitError", message)
 
 
-def too_large_payload() -> bytes:
-    """The payload of an invocation whose response is over the limit."""
+def too_large_payload(limit: int = RESPONSE_LIMIT) -> bytes:
+    """The payload of an invocation whose response is over the limit (bytes)."""
     return error_payload(
         "Function.ResponseSizeTooLarge",
-        f"Response payload size exceeded maximum allowed payload size ({RESPONSE_LIMIT} bytes).",
+        f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
     )
 
 

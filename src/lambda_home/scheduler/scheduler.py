@@ -10,19 +10,18 @@ import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
-from lambda_home.clock import Clock
 from lambda_home.errors import ServiceException, ServiceUnavailableException
 from lambda_home.functions import FunctionVersion
 from lambda_home.invocations import Invocation
-from lambda_home.logs import LogEvent, LogStore
-from lambda_home.sandboxes.base import CodePreparer, Exit, Sandbox, SandboxError
+from lambda_home.logs import LogEvent
+from lambda_home.sandboxes.base import Exit, SandboxError
 from lambda_home.scheduler import events as on
 from lambda_home.scheduler import outcomes
 from lambda_home.scheduler.environment_log import AnyLog, EnvironmentLog
@@ -36,14 +35,14 @@ from lambda_home.scheduler.environments import (
 )
 from lambda_home.scheduler.finishing import Finisher
 from lambda_home.scheduler.forecasts import Forecasts
-from lambda_home.scheduler.pool import EnvironmentState, Pool, PoolLimits
+from lambda_home.scheduler.machinery import Machinery, Standing, settle
+from lambda_home.scheduler.pool import EnvironmentState, Pool
 from lambda_home.scheduler.shared_log import SharedEnvironmentLog
 from lambda_home.scheduler.shutdown import ShutdownPhase
 from lambda_home.scheduler.spares import (
     Give,
     Spare,
     SpareKeeper,
-    SpareLimits,
     SpareParts,
     SpareSize,
     new_host,
@@ -56,31 +55,7 @@ TICK_S = 0.05
 
 _log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Machinery:
-    """What environments are made of and seen by."""
-
-    sandbox: Sandbox
-    preparer: CodePreparer
-    logs: LogStore
-    clock: Clock
-    limits: PoolLimits
-    max_parallel_starts: int
-    spares: SpareLimits = field(default_factory=SpareLimits)
-    forecasting: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How far a fleet's provisioned environments are; `failure` says why no more can be had."""
-
-    available: int
-    allocated: int
-    failure: str | None
 
 
 class Scheduler:
@@ -488,16 +463,6 @@ class Scheduler:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def settle(future: asyncio.Future[T], outcome: T | Exception) -> None:
-    """Resolve a future that somebody may have given up."""
-    if future.done():
-        return
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
 
 
 async def _logged(work: Work) -> None:

@@ -58,7 +58,8 @@ class StreamedAnswer:
             return False
         self._ended = True
         if self.over:
-            answer = replace(answer, payload=outcomes.too_large_payload(), error_type=TOO_LARGE)
+            payload = outcomes.too_large_payload(self._limit)
+            answer = replace(answer, payload=payload, error_type=TOO_LARGE)
         elif answer.error_type is None:
             answer = replace(answer, payload=b"".join(self._chunks))
         self._chunks.clear()

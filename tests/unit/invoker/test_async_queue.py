@@ -295,6 +295,23 @@ def test_a_failing_function_is_tried_again_after_one_and_two_minutes_then_droppe
     play(database, scene)
 
 
+@pytest.mark.parametrize("leap", [3600.0, -3600.0])
+def test_a_leap_of_the_wall_clock_neither_hurries_nor_holds_up_a_retry(
+    database: Database, leap: float
+) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.put("a", FAILED, OK)
+        await stage.settle()
+        stage.clock.leap(leap)
+        await stage.turn(59)
+        assert len(stage.invoker.times("a")) == 1
+        await stage.turn(1)
+        assert len(stage.invoker.times("a")) == 2
+        await stage.emptied()
+
+    play(database, scene)
+
+
 def test_a_retry_that_succeeds_is_the_last(database: Database) -> None:
     async def scene(stage: Stage) -> None:
         await stage.put("a", FAILED, OK, FAILED)

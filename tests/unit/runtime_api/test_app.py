@@ -25,8 +25,9 @@ from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.runtime_api.routes import RuntimeRoutes
 from lambda_home.sandboxes.base import SandboxSpec
 from lambda_home.scheduler.environments import Outcome
+from lambda_home.scheduler.machinery import Machinery
 from lambda_home.scheduler.pool import PoolLimits
-from lambda_home.scheduler.scheduler import Machinery, Scheduler
+from lambda_home.scheduler.scheduler import Scheduler
 
 RUNTIME = "/2018-06-01/runtime/"
 NEXT = f"{RUNTIME}invocation/next"

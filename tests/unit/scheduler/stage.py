@@ -20,8 +20,9 @@ from fakes import (
 
 from lambda_home.functions import FunctionVersion
 from lambda_home.scheduler.environments import Delivery, Outcome
+from lambda_home.scheduler.machinery import Machinery
 from lambda_home.scheduler.pool import EnvironmentState, PoolLimits
-from lambda_home.scheduler.scheduler import Machinery, Scheduler
+from lambda_home.scheduler.scheduler import Scheduler
 from lambda_home.scheduler.spares import SpareLimits
 
 
