@@ -44,7 +44,8 @@ class Chosen:
     """A sandbox with the preparer of its code.
 
     `gateway_address` gives the address, beside loopback, that the runtime API must listen on, once
-    the sandbox is open; `check` raises if the sandbox does not work any more.
+    the sandbox is open; `check` raises if the sandbox does not work any more; `later` is done once
+    the server is ready.
     """
 
     sandbox: Sandbox
@@ -53,6 +54,7 @@ class Chosen:
     gateway_address: Callable[[], str | None]
     check: Callable[[], Awaitable[Any]]
     close: Callable[[], Awaitable[None]]
+    later: Callable[[], Awaitable[None]]
 
 
 async def choose(ground: Ground) -> Chosen:
@@ -115,7 +117,10 @@ async def _docker(ground: Ground, reason: str) -> Chosen:
     async def check() -> None:
         await asyncio.to_thread(client.ping)
 
-    return Chosen(sandbox, preparer, reason, sandbox.gateway_address, check, close)
+    async def later() -> None:
+        """Nothing is left for later."""
+
+    return Chosen(sandbox, preparer, reason, sandbox.gateway_address, check, close, later)
 
 
 def _anything(runtime: str) -> None:
@@ -142,13 +147,10 @@ async def _process(ground: Ground, reason: str) -> Chosen:
     place = Place(runtimes, libraries / "python", search, tasks)
     sandbox = ProcessSandbox(place, ground.runtime_port, ground.endpoints)
 
-    # The first function that is made would wait for this.
-    looking = asyncio.get_running_loop().run_in_executor(None, look_around, search)
+    async def nothing() -> None:
+        """Nothing can be asked of processes that run nowhere else, and nothing is open."""
 
-    async def check() -> None:
-        """Nothing can be asked of processes that run nowhere else."""
+    async def later() -> None:
+        await asyncio.to_thread(look_around, search)  # the first function would wait for this
 
-    async def close() -> None:
-        await asyncio.wait([looking])
-
-    return Chosen(sandbox, preparer, f"{how} ({reason})", lambda: None, check, close)
+    return Chosen(sandbox, preparer, f"{how} ({reason})", lambda: None, nothing, nothing, later)

@@ -10,7 +10,7 @@ import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,7 @@ from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.runtime_api.extensions import ExtensionRoutes
 from lambda_home.runtime_api.routes import RuntimeRoutes
 from lambda_home.sandbox_choice import Chosen, Ground, choose
+from lambda_home.user_api import protocol
 from lambda_home.user_api.app import UserApi
 from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.code_links import CodeLinks
@@ -72,15 +73,22 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         data_dir = _data_dir(settings, stack, ephemeral=ephemeral)
-        running = await _start(settings, data_dir, stack)
+        running, later = await _start(settings, data_dir, stack)
         _collect_garbage_from_now_on()
         ready(running)
+        # Nobody waits for these but the first operation of the control plane, if it comes at once.
+        await asyncio.gather(asyncio.to_thread(protocol.warm), later())
         await stop.wait()
         _log.info("stopping")
 
 
-async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> Running:
-    """Build from the bottom up; the stack takes down in the opposite order."""
+async def _start(
+    settings: Settings, data_dir: Path, stack: AsyncExitStack
+) -> tuple[Running, Callable[[], Awaitable[None]]]:
+    """Build from the bottom up; the stack takes down in the opposite order.
+
+    Also answers what can be done later.
+    """
     user_socket = bind(settings.server.bind, settings.server.port_user_api)
     stack.callback(user_socket.close)
     runtime_socket = bind("127.0.0.1", settings.server.port_runtime_api)
@@ -130,13 +138,14 @@ async def _start(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> R
     )
     await user.start()
     stack.push_async_callback(user.stop)
-    return Running(
+    running = Running(
         user_api=f"http://{_shown(settings.server.bind)}:{port_of(user_socket)}",
         runtime_api=f"http://127.0.0.1:{runtime_port}",
         sandbox=chosen.sandbox.name,
         sandbox_reason=chosen.reason,
         data_dir=data_dir,
     )
+    return running, chosen.later
 
 
 def _collect_garbage_from_now_on() -> None:

@@ -13,8 +13,8 @@ class RuntimeApi(FastAPI):
     def __init__(self) -> None:
         super().__init__(title="lambda_home runtime API", version=__version__, openapi_url=None)
         self.router.redirect_slashes = False
-        self.add_api_route("/healthz", self._healthz)
-        self.add_api_route("/2018-06-01/ping", self._healthz)
+        for path in ("/healthz", "/2018-06-01/ping"):
+            self.add_api_route(path, self._healthz, response_model=None)
 
     async def _healthz(self) -> dict[str, str]:
         return {"status": "ok"}

@@ -81,11 +81,10 @@ class UserApi(FastAPI):
         self.router.redirect_slashes = False
         self.router.default = self._operations
         for path in ("/healthz", "/api/healthz"):
-            self.add_api_route(path, self._healthz)
+            self.add_api_route(path, self._healthz, response_model=None)
         self.include_router(rate_limit_routes(backend, callers))
-        self.add_api_route("/api/admin/spares", self._spares)
-        self.add_api_route(CODE_PATH + "{key}", self._code)
-        protocol.warm()
+        self.add_api_route("/api/admin/spares", self._spares, response_model=None)
+        self.add_api_route(CODE_PATH + "{key}", self._code, response_model=None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve an invoke, or pass on to FastAPI."""

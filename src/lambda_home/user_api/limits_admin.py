@@ -38,7 +38,7 @@ def rate_limit_routes(backend: Backend, callers: Callers) -> APIRouter:
     """The three routes, for the user API."""
     router = APIRouter()
 
-    @router.get(PATH)
+    @router.get(PATH, response_model=None)
     @_in_aws_shape
     async def get(name: str, request: Request) -> Response:
         ref = _function(name, request)
@@ -47,7 +47,7 @@ def rate_limit_routes(backend: Backend, callers: Callers) -> APIRouter:
             raise ResourceNotFoundException(f"No rate limit is set for: {ref.arn}")
         return JSONResponse(dict(found))
 
-    @router.put(PATH)
+    @router.put(PATH, response_model=None)
     @_in_aws_shape
     async def put(name: str, request: Request) -> Response:
         ref = _function(name, request)
@@ -55,7 +55,7 @@ def rate_limit_routes(backend: Backend, callers: Callers) -> APIRouter:
         await asyncio.to_thread(backend.configs.put, ref, ConfigKind.RATE_LIMIT, document)
         return JSONResponse(document)
 
-    @router.delete(PATH)
+    @router.delete(PATH, response_model=None)
     @_in_aws_shape
     async def delete(name: str, request: Request) -> Response:
         ref = _function(name, request)
