@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -36,6 +37,9 @@ from lambda_home.scheduler.pool import PoolLimits
 from lambda_home.scheduler.scheduler import Scheduler
 from lambda_home.scheduler.spares import SpareLimits
 from lambda_home.services import AwsServices
+
+# A container with Python, its shim of the Docker daemon included; as a process it is less.
+_MB_PER_SPARE = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,9 @@ def build(
                 init_s=settings.sandbox.init_timeout_ms / 1000,
             ),
             max_parallel_starts=settings.sandbox.max_parallel_starts,
-            spares=SpareLimits(settings.spares.per_size, settings.spares.most),
+            spares=SpareLimits(
+                settings.spares.per_size, min(settings.spares.most, _affordable_spares())
+            ),
             forecasting=settings.prewarm.ewma,
         )
     )
@@ -135,6 +141,12 @@ def build(
     )
 
 
+def _affordable_spares() -> int:
+    """How many spares an eighth of this machine's memory holds."""
+    memory_mb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    return memory_mb // 8 // _MB_PER_SPARE
+
+
 class Changes:
     """Carries the registry's changes, told in any thread, to those on the event loop."""
 
@@ -171,7 +183,8 @@ class Changes:
         self._provisioner.changed(change)
         for changed in self._also:
             changed()
-        if change.kind is not ChangeKind.SETTLED:
-            task = self._loop.create_task(self._invoker.changed(change))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        settled = change.kind is ChangeKind.SETTLED
+        follow = self._invoker.settled if settled else self._invoker.changed
+        task = self._loop.create_task(follow(change))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from lambda_home.arns import FunctionRef, function_arn
-from lambda_home.errors import InvalidParameterValueException
+from lambda_home.errors import ApiError, InvalidParameterValueException
 from lambda_home.invocations import (
     UNHANDLED,
     Invocation,
@@ -119,6 +120,11 @@ class Invoker:
         await self._resolver.load_capacity(change.scope)
         keys = await asyncio.to_thread(self._registry.run_keys, change.scope, change.name)
         self._scheduler.retire_except(function_arn(change.scope, change.name), keys)
+
+    async def settled(self, change: Change) -> None:
+        """A function can run now: look it up before its first invocation has to wait for that."""
+        with suppress(ApiError):  # it is gone again, or cannot run
+            await self._resolver.look_up(FunctionRef(change.scope, change.name))
 
     def forget(self, change: Change) -> None:
         """Forget what was resolved of a function, at once."""
