@@ -12,12 +12,10 @@ from typing import Annotated, Any
 import structlog
 import typer
 import uvloop
-from rich.console import Console
 
 from lambda_home import __version__
 from lambda_home.config import Settings, load
 from lambda_home.errors import LambdaHomeError
-from lambda_home.preparation import prepare
 from lambda_home.server import Running, serve
 
 _SWITCH_INTERVAL_S = 0.0005
@@ -93,6 +91,8 @@ def serve_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
 @app.command("prepare")
 def prepare_command() -> None:
     """Install what functions find beside their own code: boto3, and Node.js if there is none."""
+    from lambda_home.preparation import prepare  # noqa: PLC0415  only this command needs it
+
     try:
         prepare(typer.echo)
     except LambdaHomeError as error:
@@ -102,21 +102,16 @@ def prepare_command() -> None:
 
 def announce(running: Running) -> None:
     """Print what runs where, and a block to copy into a shell."""
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(f"[bold]lambda_home {__version__}[/bold]", "is ready")
-    console.print(f"  user API     {running.user_api}")
-    console.print(f"  runtime API  {running.runtime_api}")
-    console.print(f"  sandbox      {running.sandbox}: {running.sandbox_reason}", markup=False)
-    console.print(f"  data         {running.data_dir.resolve()}", markup=False)
-    console.print()
-    block = (
-        f"export AWS_ENDPOINT_URL={running.user_api}\n"
-        "export AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=lambda-home\n"
-        "export AWS_DEFAULT_REGION=us-east-1\n"
-        "aws lambda list-functions\n"
-        f"curl {running.user_api}/api/healthz"
-    )
-    console.print(block, markup=False)
+    typer.echo(f"{typer.style(f'lambda_home {__version__}', bold=True)} is ready")
+    typer.echo(f"  user API     {running.user_api}")
+    typer.echo(f"  runtime API  {running.runtime_api}")
+    typer.echo(f"  sandbox      {running.sandbox}: {running.sandbox_reason}")
+    typer.echo(f"  data         {running.data_dir.resolve()}\n")
+    typer.echo(f"export AWS_ENDPOINT_URL={running.user_api}")
+    typer.echo("export AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=lambda-home")
+    typer.echo("export AWS_DEFAULT_REGION=us-east-1")
+    typer.echo("aws lambda list-functions")
+    typer.echo(f"curl {running.user_api}/api/healthz")
     sys.stdout.flush()
 
 

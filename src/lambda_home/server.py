@@ -74,10 +74,10 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
     async with AsyncExitStack() as stack:
         data_dir = _data_dir(settings, stack, ephemeral=ephemeral)
         running, later = await _start(settings, data_dir, stack)
-        _collect_garbage_from_now_on()
         ready(running)
         # Nobody waits for these but the first operation of the control plane, if it comes at once.
         await asyncio.gather(asyncio.to_thread(protocol.warm), later())
+        _collect_garbage_from_now_on()
         await stop.wait()
         _log.info("stopping")
 
@@ -151,8 +151,9 @@ async def _start(
 def _collect_garbage_from_now_on() -> None:
     """Take what was made so far for everlasting: no collection has to walk it again.
 
-    Else each full one would hold up the event loop for tens of milliseconds.
+    Else each full one would hold up the event loop for tens of milliseconds, as this one does.
     """
+    gc.collect()
     gc.freeze()
     gc.enable()
 

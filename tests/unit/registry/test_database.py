@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from threading import Event, Thread
 
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
@@ -45,18 +46,54 @@ def test_open_makes_the_folder_and_brings_the_file_to_the_described_shape(tmp_pa
     assert schema(path) - {"alembic_version"} == schema(described)
 
 
+def at_revision(path: Path, revision: str) -> Path:
+    """A file as the release that ended at `revision` left it."""
+    engine = create_engine(f"sqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", str(bundled("migrations")))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    return path
+
+
+REVISIONS = [
+    script.revision
+    for script in ScriptDirectory(str(bundled("migrations"))).walk_revisions()
+    if script.revision != SCHEMA
+]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_an_older_file_is_brought_to_the_shape_of_a_new_one(tmp_path: Path, revision: str) -> None:
+    older = at_revision(tmp_path / "older.db", revision)
+    Database.open(older).close()
+    newer = tmp_path / "newer.db"
+    Database.open(newer).close()
+    assert {without_order(line) for line in schema(older)} == {
+        without_order(line) for line in schema(newer)
+    }
+
+
+def without_order(sql: str) -> tuple[str, ...]:
+    """A statement whose columns may stand in any order: added ones come last."""
+    head, _, rest = sql.partition("(")
+    return head, *sorted(part.strip() for part in rest.rstrip(") ").split(", "))
+
+
 def test_the_newest_migration_is_the_one_that_open_looks_for() -> None:
     config = Config()
     config.set_main_option("script_location", str(bundled("migrations")))
     assert ScriptDirectory.from_config(config).get_current_head() == SCHEMA
 
 
-def test_open_at_the_newest_schema_does_not_import_alembic(tmp_path: Path) -> None:
+def test_a_new_file_and_one_of_the_newest_schema_need_no_alembic(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
-    Database.open(path).close()
     script = (
         "import sys; from pathlib import Path\n"
         "from lambda_home.registry.database import Database\n"
+        "Database.open(Path(sys.argv[1])).close()\n"
         "Database.open(Path(sys.argv[1])).close()\n"
         "print('alembic' in sys.modules)"
     )
@@ -158,19 +195,21 @@ def test_a_failed_migration_leaves_nothing_behind(
     (broken / "versions").mkdir(parents=True)
     source = bundled("migrations")
     (broken / "env.py").write_text((source / "env.py").read_text())
-    (broken / "versions" / "0001_half.py").write_text(
+    (broken / "versions" / "0001_first.py").write_text("revision, down_revision = '0001', None\n")
+    (broken / "versions" / "0002_half.py").write_text(
         "from alembic import op\nimport sqlalchemy as sa\n"
-        "revision, down_revision = '0001', None\n"
+        "revision, down_revision = '0002', '0001'\n"
         "def upgrade():\n"
         "    op.create_table('half', sa.Column('x', sa.Integer))\n"
         "    op.execute('nonsense')\n"
     )
-    path = tmp_path / "l.db"
+    path = at_revision(tmp_path / "l.db", "0001")
+    before = schema(path)
     with monkeypatch.context() as patched:
         patched.setattr("lambda_home.registry.database.bundled", lambda name: tmp_path / name)
         with pytest.raises(LambdaHomeError, match="syntax error"):
             Database.open(path)
-    assert schema(path) == set()
+    assert schema(path) == before
     Database.open(path).close()
 
 
