@@ -55,7 +55,8 @@ def test_a_function_lives_from_create_to_delete_with_boto3(
 
     versions = aws.list_versions_by_function(FunctionName=name)["Versions"]
     assert [v["Version"] for v in versions] == ["$LATEST", "1"]
-    assert name in [f["FunctionName"] for f in aws.list_functions()["Functions"]]
+    pages = aws.get_paginator("list_functions").paginate()
+    assert name in [f["FunctionName"] for page in pages for f in page["Functions"]]
     aws.delete_function(FunctionName=name)
     with pytest.raises(aws.exceptions.ResourceNotFoundException):
         invoke(aws, name)

@@ -89,7 +89,7 @@ def test_the_context_is_complete(tmp_path: Path) -> None:
         ]
         nothing: list[object] = [*same, None, None, None, None, None, {}, True]
         assert function.result({}, {"Lambda-Runtime-Trace-Id": ""}) == nothing
-        assert "noted\n\x1eFENCE" in function.process.output
+        function.process.wait_for_output("noted\n\x1eFENCE")
 
 
 def test_an_overdue_invocation_has_no_time_left(tmp_path: Path) -> None:
