@@ -62,14 +62,20 @@ async def choose(ground: Ground) -> Chosen:
     kind = ground.settings.sandbox.kind
     if kind == "process":
         return await _process(ground, "asked for")
-    from lambda_home.sandboxes.docker_daemon import probe  # noqa: PLC0415  see the module
+    from lambda_home.sandboxes.docker_daemon import (  # noqa: PLC0415  see the module
+        described,
+        ready_client,
+    )
 
-    found, reason = await asyncio.to_thread(probe, ground.settings.docker.host, _find_base(ground))
-    if found:
-        return await _docker(ground, reason if kind == "auto" else f"asked for; {reason}")
-    if kind == "docker":
-        raise SandboxError(f"The Docker sandbox cannot be used: {reason}.")
-    return await _process(ground, f"Docker cannot be used: {reason}")
+    host = ground.settings.docker.host
+    try:
+        client, version = await asyncio.to_thread(ready_client, host, _find_base(ground))
+    except SandboxError as error:
+        if kind == "docker":
+            raise SandboxError(f"The Docker sandbox cannot be used: {error}.") from error
+        return await _process(ground, f"Docker cannot be used: {error}")
+    reason = described(version)
+    return _docker(ground, client, reason if kind == "auto" else f"asked for; {reason}")
 
 
 def _find_base(ground: Ground) -> Callable[[Any], object]:
@@ -83,13 +89,11 @@ def _find_base(ground: Ground) -> Callable[[Any], object]:
     return find
 
 
-async def _docker(ground: Ground, reason: str) -> Chosen:
+def _docker(ground: Ground, client: Any, reason: str) -> Chosen:
     from lambda_home.packager.image import ImagePreparer  # noqa: PLC0415  see the module
     from lambda_home.sandboxes.docker import DockerSandbox  # noqa: PLC0415
-    from lambda_home.sandboxes.docker_daemon import connect  # noqa: PLC0415
 
     settings = ground.settings.docker
-    client = await asyncio.to_thread(connect, settings.host)
     instance = instance_id(ground.data_dir)
     sparing = ground.settings.spares.per_size > 0
     preparer = ImagePreparer(

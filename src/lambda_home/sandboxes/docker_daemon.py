@@ -27,9 +27,10 @@ FAILURES = (docker.errors.DockerException, requests.RequestException)
 """What docker-py raises where the daemon refuses or does not answer."""
 
 _log = structlog.get_logger(__name__)
+_TIMEOUT_S, _PROBE_S = 60.0, 2.0
 
 
-def connect(host: str, timeout_s: float = 60) -> Any:
+def connect(host: str, timeout_s: float = _TIMEOUT_S) -> Any:
     """Return a docker.APIClient of a daemon that answers. Blocks; raises SandboxError.
 
     `host` is the setting docker.host: empty means DOCKER_HOST (with its TLS variables), else the
@@ -54,23 +55,36 @@ def _knock(where: str, timeout_s: float) -> None:
             visitor.connect(where.removeprefix(_UNIX))
 
 
-def probe(host: str, find_base_image: Callable[[Any], object]) -> tuple[bool, str]:
-    """Say whether containers can be used here, and why (not), in one line. Blocks for seconds.
+def ready_client(host: str, find_base_image: Callable[[Any], object]) -> tuple[Any, str]:
+    """A client of a daemon that containers can be run by, and its version. Blocks for seconds.
 
     `find_base_image(client)` raises SandboxError if there is no base image and none can be pulled.
+    Raises SandboxError, in one line.
     """
-    try:
-        client = connect(host, timeout_s=2)
-    except SandboxError as error:
-        return False, str(error)
+    client = connect(host, timeout_s=_PROBE_S)
     try:
         find_base_image(client)
-        version = client.version()["Version"]
+        version = str(client.version()["Version"])
     except (SandboxError, *FAILURES) as error:
-        return False, reason(error)
-    finally:
         client.close()
-    return True, f"Docker {version} answers and has base images"
+        raise SandboxError(reason(error)) from error
+    client.timeout = _TIMEOUT_S
+    return client, version
+
+
+def probe(host: str, find_base_image: Callable[[Any], object]) -> tuple[bool, str]:
+    """Say whether containers can be used here, and why (not), in one line. Blocks for seconds."""
+    try:
+        client, version = ready_client(host, find_base_image)
+    except SandboxError as error:
+        return False, str(error)
+    client.close()
+    return True, described(version)
+
+
+def described(version: str) -> str:
+    """What is said of a daemon that can be used."""
+    return f"Docker {version} answers and has base images"
 
 
 def reason(error: Exception) -> str:

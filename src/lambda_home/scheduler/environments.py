@@ -114,10 +114,11 @@ class Environment:
 class Pending:
     """An invocation between its admission and its outcome; `environment` has it.
 
-    `told` hears of the outcome, once, by `tell`.
+    `told` hears of the outcome, once, by `tell`; `key` is the fleet that it waits in.
     """
 
     invocation: Invocation
+    key: str
     told: Callable[[Outcome | Exception], None]
     over: bool = False
     delivered_at: float = 0.0

@@ -147,11 +147,11 @@ class Scheduler:
         if self._closing:
             raise ServiceUnavailableException("The server is shutting down.")
         version = invocation.function
-        self._pending[invocation.request_id] = Pending(invocation, told)
         now = self._clock.monotonic()
         key = version.run_key
         if invocation.tenant_id:
             key = self._tenant_fleet(version, invocation.tenant_id, now)
+        self._pending[invocation.request_id] = Pending(invocation, key, told)
         self._versions[key] = version
         self._forecasts.arrived(key, now)
         self._handle(on.Queued(invocation.request_id, key, version.timeout_s, now))
@@ -400,12 +400,12 @@ class Scheduler:
         environment.extensions.invoked(invocation, deadline_ms)
 
     def _on_complete(self, complete: on.Complete) -> None:
-        pending = self._pending.pop(complete.invocation, None)
+        pending = self._take(complete.invocation)
         if pending is not None and pending.answer is not None:  # else turned away at the end
             self._finisher.complete(self._environments[complete.environment], pending)
 
     def _on_fail(self, fail: on.Fail) -> None:
-        pending = self._pending.pop(fail.invocation, None)
+        pending = self._take(fail.invocation)
         if pending is None:  # turned away while the server stops
             return
         environment = self._environments[fail.environment]
@@ -445,8 +445,15 @@ class Scheduler:
 
     # --------------------------------------------------------------------------------- the rest
 
+    def _take(self, request_id: str) -> Pending | None:
+        """An invocation is over: nobody else has it from here on."""
+        pending = self._pending.pop(request_id, None)
+        if pending is not None:
+            self._forecasts.ended(pending.key)
+        return pending
+
     def _reject(self, pending: Pending, error: Exception) -> None:
-        self._pending.pop(pending.invocation.request_id, None)
+        self._take(pending.invocation.request_id)
         pending.tell(error)
 
     def _forget(self, environment: Environment) -> None:
