@@ -198,33 +198,38 @@ def without_spares() -> dict[str, str]:
     return {"LAMBDA_HOME_SPARES__PER_SIZE": "0"} if known else {}
 
 
-def spares(caller: Caller) -> tuple[int, int] | None:
-    """How many spares are ready and how many starting; None from a server that knows no spares."""
+def spares(caller: Caller) -> tuple[int, int, int] | None:
+    """How many spares are ready, starting and missing; None from a server that knows no spares."""
     answer = caller.request("GET", "/api/admin/spares")
     if answer.status != _OK:
         return None
     found = json.loads(answer.body)
-    return int(found["ready"]), int(found["starting"])
+    return int(found["ready"]), int(found["starting"]), int(found["missing"])
 
 
 def wait_for_spares(caller: Caller) -> None:
     """Wait until spares are in stock and nothing moves. Raises SkippedError without spares."""
-    looks: list[tuple[int, int] | None] = []
-
-    def calm() -> bool:
-        looks.append(spares(caller))
-        if looks[-1] is None:
-            raise SkippedError("this server keeps no spares (GET /api/admin/spares)")
-        ready, starting = looks[-1]
-        return ready > 0 and starting == 0 and looks[-_SAME_LOOKS:] == [looks[-1]] * _SAME_LOOKS
-
-    until(calm, "the spares were not refilled", step_s=_SPARES_STEP_S)
+    if spares(caller) is None:
+        raise SkippedError("this server keeps no spares (GET /api/admin/spares)")
+    _wait_until_calm(caller, least=1)
 
 
 def settle(caller: Caller) -> None:
-    """Wait for the spares, where there are any."""
-    if (found := spares(caller)) is not None and sum(found) > 0:
-        wait_for_spares(caller)
+    """Wait until nothing moves: a server that keeps no spares is calm at once."""
+    if spares(caller) is not None:
+        _wait_until_calm(caller, least=0)
+
+
+def _wait_until_calm(caller: Caller, *, least: int) -> None:
+    looks: list[tuple[int, int, int] | None] = []
+
+    def calm() -> bool:
+        looks.append(spares(caller))
+        ready, starting, missing = looks[-1] or (0, 0, 0)
+        still = looks[-_SAME_LOOKS:] == [looks[-1]] * _SAME_LOOKS
+        return still and ready >= least and starting == 0 == missing
+
+    until(calm, "the spares were not refilled", step_s=_SPARES_STEP_S)
 
 
 # ------------------------------------------------------------------------------------ this machine
