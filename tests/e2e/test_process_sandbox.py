@@ -203,7 +203,7 @@ async def opened(ground: Path) -> AsyncIterator[Bench]:
         yield bench
     finally:
         await bench.sandbox.close()
-    assert leftovers(os.getpid()) == before
+    assert leftovers(os.getpid()) <= before
     assert endpoints.opened == []
     for name, told in bench.recorder.told.items():
         exits = [number for number, item in enumerate(told) if isinstance(item, Exit)]
@@ -216,7 +216,8 @@ def leftovers(server: int) -> set[str]:
     found = {str(folder) for base in bases if base.exists() for folder in base.glob(f"{server}.*")}
     found |= {str(path) for path in Path(tempfile.gettempdir()).glob(f"lambda-home-tmp-{server}.*")}
     found |= {f"child {pid}" for pid in process_table.children(os.getpid())}
-    return found | {f"{len(list(Path('/proc/self/fd').iterdir()))} descriptors"}
+    # Numbered: fewer than before are no leftovers, other tests' connections close meanwhile.
+    return found | {f"descriptor {n}" for n, _ in enumerate(Path("/proc/self/fd").iterdir())}
 
 
 def on(ground: Path, body: Callable[[Bench], Any]) -> Any:
@@ -705,7 +706,7 @@ def test_nothing_survives_a_killed_server_and_the_next_start(ground: Path, mode:
     with server, server.stdout:
         assert b"ready\n" in iter(server.stdout.readline, b"")
         assert running(marker)
-        assert leftovers(server.pid) != before, "it has made what must be cleared away"
+        assert leftovers(server.pid) - before, "it has made what must be cleared away"
         server.kill()
 
     async def body(bench: Bench) -> None:
@@ -723,4 +724,4 @@ def test_nothing_survives_a_killed_server_and_the_next_start(ground: Path, mode:
         await sandbox.close()
 
     asyncio.run(main())
-    assert leftovers(server.pid) == before
+    assert leftovers(server.pid) <= before
