@@ -63,10 +63,11 @@ class Engine:
         """Begin what goes on by itself; `stack` ends it, running invocations get `grace_s`."""
         stack.push_async_callback(self.changes.close)
         stack.push_async_callback(self.scheduler.close, grace_s)
-        sizes = SizesInUse(self.registry, self.scheduler.use_sizes)
-        self.changes.also(sizes.changed)
-        await sizes.open()
-        stack.push_async_callback(sizes.close)
+        if self.scheduler.spares.on:  # else nobody asks for sizes
+            sizes = SizesInUse(self.registry, self.scheduler.use_sizes)
+            self.changes.also(sizes.changed)
+            await sizes.open()
+            stack.push_async_callback(sizes.close)
         await self.deployer.open(self.scheduler)
         stack.push_async_callback(self.deployer.close)
         await stack.enter_async_context(self.provisioner)

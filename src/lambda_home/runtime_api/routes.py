@@ -122,7 +122,7 @@ class RuntimeRoutes:
             else:
                 reply.send(response(200, json.dumps({"environment": variables}).encode()))
 
-        self._scheduler.spare_ready(spare, seen, give, lambda: reply.gone)
+        self._scheduler.spares.wait_for_function(spare, seen, give, lambda: reply.gone)
 
     def _post(
         self, environment: Environment, path: str, headers: Fields, reply: Reply
@@ -276,7 +276,7 @@ class _Collecting:
         else:
             given = _answer(self._headers, outcomes.too_large_payload(), error=True)
             if not self._error:
-                given.error_type = "Function.ResponseSizeTooLarge"
+                given.error_type = outcomes.TOO_LARGE
             self._then(given, whole=False)
 
     def lost(self) -> None:

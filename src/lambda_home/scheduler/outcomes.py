@@ -13,6 +13,8 @@ import signal
 from lambda_home.invocations import RESPONSE_LIMIT
 from lambda_home.sandboxes.base import Exit
 
+TOO_LARGE = "Function.ResponseSizeTooLarge"
+
 
 def error_payload(error_type: str, message: str, **members: object) -> bytes:
     """The JSON payload of a failed invocation."""
@@ -48,7 +50,7 @@ def exit_payload(request_id: str, how: Exit | None) -> bytes:
 def too_large_payload(limit: int = RESPONSE_LIMIT) -> bytes:
     """The payload of an invocation whose response is over the limit (bytes)."""
     return error_payload(
-        "Function.ResponseSizeTooLarge",
+        TOO_LARGE,
         f"Response payload size exceeded maximum allowed payload size ({limit} bytes).",
     )
 

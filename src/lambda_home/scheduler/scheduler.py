@@ -40,7 +40,6 @@ from lambda_home.scheduler.pool import EnvironmentState, Pool
 from lambda_home.scheduler.shared_log import SharedEnvironmentLog
 from lambda_home.scheduler.shutdown import ShutdownPhase
 from lambda_home.scheduler.spares import (
-    Give,
     Spare,
     SpareKeeper,
     SpareParts,
@@ -267,10 +266,6 @@ class Scheduler:
             return None
         finish = partial(self.answer, environment, request_id)
         return StreamedAnswer(pending, content_type, finish)
-
-    def spare_ready(self, spare: Spare, sees: str, give: Give, gone: Callable[[], bool]) -> None:
-        """A spare's runtime waits for its function."""
-        self.spares.wait_for_function(spare, sees, give, gone)
 
     def init_failed(self, environment: Environment, answer: RuntimeAnswer) -> None:
         """The runtime could not load the function."""

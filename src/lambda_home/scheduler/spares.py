@@ -160,7 +160,7 @@ class SpareKeeper:
         if best is None and starting:
             best = next((s for s in found if not s.ready.done() and s.ended is None), None)
         if best is not None:
-            self._release(best)
+            del self._waiting[best.id]
             self.refill()
         return best
 
@@ -317,9 +317,6 @@ class SpareKeeper:
     def _fail(self, spare: Spare, why: str) -> None:
         if not spare.ready.done():
             spare.ready.set_exception(SandboxError(f"Not possible: {why}."))
-
-    def _release(self, spare: Spare) -> None:
-        self._waiting.pop(spare.id, None)
 
     def _forget(self, spare: Spare) -> None:
         self._waiting.pop(spare.id, None)

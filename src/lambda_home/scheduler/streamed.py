@@ -14,8 +14,6 @@ from lambda_home.invocations import RESPONSE_LIMIT, STREAM_LIMIT
 from lambda_home.scheduler import outcomes
 from lambda_home.scheduler.environments import Pending, RuntimeAnswer
 
-TOO_LARGE = "Function.ResponseSizeTooLarge"
-
 
 class StreamedAnswer:
     """One streamed answer of a runtime; `finish` is called once with what it amounts to.
@@ -59,7 +57,7 @@ class StreamedAnswer:
         self._ended = True
         if self.over:
             payload = outcomes.too_large_payload(self._limit)
-            answer = replace(answer, payload=payload, error_type=TOO_LARGE)
+            answer = replace(answer, payload=payload, error_type=outcomes.TOO_LARGE)
         elif answer.error_type is None:
             answer = replace(answer, payload=b"".join(self._chunks))
         self._chunks.clear()

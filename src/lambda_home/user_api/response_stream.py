@@ -117,8 +117,7 @@ class ResponseStreamEndpoint:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         while data := await stream.read(invoking):
-            for at in range(0, len(data), _LARGEST_CHUNK):
-                await _send(send, payload_chunk(data[at : at + _LARGEST_CHUNK]))
+            await _send_pieces(send, data)
             if is_gone(receive):
                 return
         try:
@@ -128,8 +127,7 @@ class ResponseStreamEndpoint:
             await _send(send, invoke_complete(type(error).__name__, details), more=False)
             return
         if result.error_type is None:
-            for at in range(0, len(result.payload), _LARGEST_CHUNK):
-                await _send(send, payload_chunk(result.payload[at : at + _LARGEST_CHUNK]))
+            await _send_pieces(send, result.payload)
         await _send(send, _complete(result), more=False)
 
 
@@ -139,6 +137,11 @@ async def _payload(receive: Receive) -> bytes:
     except BodyTooLarge as refused:
         await discard_rest(refused, receive, _MOST_DISCARDED)
         raise payload_too_large() from None
+
+
+async def _send_pieces(send: Send, data: bytes) -> None:
+    for at in range(0, len(data), _LARGEST_CHUNK):
+        await _send(send, payload_chunk(data[at : at + _LARGEST_CHUNK]))
 
 
 async def _send(send: Send, data: bytes, *, more: bool = True) -> None:

@@ -51,7 +51,7 @@ class Given:
         self.stage, self.spare = stage, spare
         self.variables: list[dict[str, str] | None] = []
         self.gone = False
-        stage.scheduler.spare_ready(
+        stage.scheduler.spares.wait_for_function(
             spare, spare.id if sees is None else sees, self.variables.append, lambda: self.gone
         )
 
