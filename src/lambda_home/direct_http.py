@@ -41,6 +41,46 @@ class Body(Protocol):
         """The connection went before the body was whole."""
 
 
+class BoundedBody:
+    """Collects a body of at most `limit` bytes; of a longer one nothing is kept.
+
+    Past `patience` bytes `far_too_large` is called with each piece, so that no client is read for
+    ever. See `Body`.
+    """
+
+    __slots__ = ("_chunks", "_limit", "_patience", "_size")
+
+    def __init__(self, limit: int, patience: int) -> None:
+        self._limit = limit
+        self._patience = patience
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> None:
+        """Keep a piece while the whole can still be within the limit."""
+        self._size += len(data)
+        if self._size <= self._limit:
+            self._chunks.append(data)
+            return
+        self._chunks.clear()
+        if self._size > self._patience:
+            self.far_too_large()
+
+    def lost(self) -> None:
+        """Half a body is none."""
+        self._chunks.clear()
+
+    def whole(self) -> bytes | None:
+        """What has come; None if it was over the limit."""
+        if self._size > self._limit:
+            return None
+        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+
+    def far_too_large(self) -> None:
+        """Answer now, and end the connection."""
+        raise NotImplementedError
+
+
 @dataclass(slots=True)
 class Head:
     """The head of a request: `path` is raw, `headers` have lower-case names, `port` is ours."""

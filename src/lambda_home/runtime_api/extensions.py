@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import structlog
 
-from lambda_home.direct_http import Body, Fields, Head, Reply
+from lambda_home.direct_http import Body, BoundedBody, Fields, Head, Reply
 from lambda_home.runtime_api.routes import (
     ACCEPTED,
     Asking,
@@ -84,33 +84,25 @@ class ExtensionRoutes:
         reply.send(ACCEPTED)
 
 
-class _Body:
-    """Collects a small body. `then` may raise ExtensionRefusedError."""
+class _Body(BoundedBody):
+    """A small body. `then` may raise ExtensionRefusedError."""
 
-    __slots__ = ("_chunks", "_reply", "_size", "_then")
+    __slots__ = ("_reply", "_then")
 
     def __init__(self, reply: Reply, then: Callable[[bytes], None]) -> None:
+        super().__init__(_LARGEST_BODY, _LARGEST_BODY)
         self._reply = reply
         self._then = then
-        self._chunks: list[bytes] = []
-        self._size = 0
 
-    def feed(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size <= _LARGEST_BODY:
-            self._chunks.append(data)
-        else:
-            self._chunks.clear()
-            message = f"Exceeded maximum allowed payload size ({_LARGEST_BODY} bytes)."
-            refuse(self._reply, 413, "RequestEntityTooLarge", message, close=True)
+    def far_too_large(self) -> None:
+        message = f"Exceeded maximum allowed payload size ({_LARGEST_BODY} bytes)."
+        refuse(self._reply, 413, "RequestEntityTooLarge", message, close=True)
 
     def end(self, trailers: Fields) -> None:
         del trailers
-        if self._reply.data is None:
-            _guarded(self._reply, lambda: self._then(b"".join(self._chunks)))()
-
-    def lost(self) -> None:
-        self._chunks.clear()
+        body = self.whole()
+        if body is not None:
+            _guarded(self._reply, lambda: self._then(body))()
 
 
 class _EventPoll:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 import structlog
 
-from lambda_home.direct_http import Body, Fields, Head, Reply
+from lambda_home.direct_http import Body, BoundedBody, Fields, Head, Reply
 from lambda_home.invocations import RESPONSE_LIMIT
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.scheduler import outcomes
@@ -241,46 +241,36 @@ class Refusing(Asking):
             refuse_size(self._reply, close=True)
 
 
-class _Collecting:
+class _Collecting(BoundedBody):
     """An answer that is taken as a whole; over the limit it says only that it was."""
 
-    __slots__ = ("_chunks", "_error", "_headers", "_reply", "_size", "_then")
+    __slots__ = ("_error", "_headers", "_reply", "_then")
 
     def __init__(
         self, headers: Fields, reply: Reply, *, error: bool, then: Callable[..., None]
     ) -> None:
+        super().__init__(RESPONSE_LIMIT, _MOST_DISCARDED)
         self._headers = headers
         self._reply = reply
         self._error = error
         self._then = then
-        self._chunks: list[bytes] = []
-        self._size = 0
 
-    def feed(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size <= RESPONSE_LIMIT:
-            self._chunks.append(data)
-        else:
-            self._chunks.clear()
-            if self._size > _MOST_DISCARDED and self._reply.data is None:
-                self.end({})
-                refuse_size(self._reply, close=True)
+    def far_too_large(self) -> None:
+        self._reply.closes = True
+        self.end({})
 
     def end(self, trailers: Fields) -> None:
         del trailers
         if self._reply.data is not None:
             return
-        if self._size <= RESPONSE_LIMIT:
-            body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        body = self.whole()
+        if body is not None:
             self._then(_answer(self._headers, body, error=self._error), whole=True)
         else:
             given = _answer(self._headers, outcomes.too_large_payload(), error=True)
             if not self._error:
                 given.error_type = outcomes.TOO_LARGE
             self._then(given, whole=False)
-
-    def lost(self) -> None:
-        self._chunks.clear()  # half an answer is none: the runtime sends it again, or is gone
 
 
 class _Streaming:

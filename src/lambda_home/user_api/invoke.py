@@ -12,7 +12,7 @@ from http import HTTPStatus
 import structlog
 
 from lambda_home.arns import FunctionRef
-from lambda_home.direct_http import Body, Fields, Head, Reply
+from lambda_home.direct_http import Body, BoundedBody, Fields, Head, Reply
 from lambda_home.errors import ApiError, ServiceException
 from lambda_home.invocations import SYNC_PAYLOAD_LIMIT, InvocationRequest, InvocationResult
 from lambda_home.invoker.invoker import Invoker
@@ -77,42 +77,30 @@ class InvokeRoutes:
         answer(reply, outcome, request.request_id)
 
 
-class _Payload:
+class _Payload(BoundedBody):
     """An Invoke's body; over the limit it is read on for a while, and refused."""
 
-    __slots__ = ("_chunks", "_head", "_name", "_reply", "_routes", "_size")
+    __slots__ = ("_head", "_name", "_reply", "_routes")
 
     def __init__(self, routes: InvokeRoutes, name: str, head: Head, reply: Reply) -> None:
+        super().__init__(SYNC_PAYLOAD_LIMIT, _MOST_DISCARDED)
         self._routes = routes
         self._name = name
         self._head = head
         self._reply = reply
-        self._chunks: list[bytes] = []
-        self._size = 0
 
-    def feed(self, data: bytes) -> None:
-        """Keep a piece while the whole can still be within the limit."""
-        self._size += len(data)
-        if self._size <= SYNC_PAYLOAD_LIMIT:
-            self._chunks.append(data)
-        else:
-            self._chunks.clear()
-            if self._size > _MOST_DISCARDED:
-                answer(self._reply, payload_too_large(), new_request_id(), close=True)
+    def far_too_large(self) -> None:
+        """Read no further."""
+        answer(self._reply, payload_too_large(), new_request_id(), close=True)
 
     def end(self, trailers: Fields) -> None:
         """Invoke."""
         del trailers
-        if self._size > SYNC_PAYLOAD_LIMIT:
+        payload = self.whole()
+        if payload is None:
             answer(self._reply, payload_too_large(), new_request_id())
-            return
-        chunks = self._chunks
-        payload = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        self._routes.invoke(self._name, self._head, payload, self._reply)
-
-    def lost(self) -> None:
-        """Nobody is left to answer."""
-        self._chunks.clear()
+        else:
+            self._routes.invoke(self._name, self._head, payload, self._reply)
 
 
 def answer(

@@ -251,6 +251,22 @@ def test_a_stream_over_the_limit_ends_with_an_error_and_the_connection() -> None
     play(scene)
 
 
+def test_an_answer_that_goes_on_for_ever_is_refused_and_cut_off() -> None:
+    async def scene(world: World) -> None:
+        caller = world.run(invocation("r1"))
+        wire, host = await first(world)
+        path = f"{RUNTIME}invocation/r1/response"
+        wire.send(head("POST", path, host, f"Content-Length: {1 << 30}"))
+        piece = bytes(1 << 20)
+        for _ in range(65):
+            wire.send(piece)
+        assert (await wire.answer()).status == 413
+        assert wire.transport.closed
+        assert (await caller).error_type == "Function.ResponseSizeTooLarge"
+
+    play(scene)
+
+
 def test_a_stream_whose_connection_is_torn_fails_unless_an_exit_says_more() -> None:
     async def scene(world: World) -> None:
         caller = world.run(invocation("r1"))
