@@ -23,7 +23,7 @@ from lambda_home.errors import (
 )
 from lambda_home.registry.changes import Change, ChangeKind, ConfigKind
 from lambda_home.registry.database import Database
-from lambda_home.registry.paging import Position, from_marker, page_size, to_marker
+from lambda_home.registry.paging import from_marker, page_of
 from lambda_home.registry.queries import (
     ONE_FUNCTION,
     find_function,
@@ -136,18 +136,14 @@ class Aliases:
 
         With `version` only those that invoke it, by their weights too.
         """
-        after, limit = from_marker(marker).name, page_size(max_items)
+        after = from_marker(marker)
         with self._database.read() as connection:
             function = find_function(connection, ref)
             found = read_documents(connection, function.id, ConfigKind.ALIAS)
-        items = [
-            document
-            for name, document in found.items()
-            if name > after and (version is None or version in versions_of(document))
-        ]
-        more = len(items) > limit
-        items = items[:limit]
-        return items, to_marker(Position(items[-1]["Name"], 0)) if more else None
+        if version is not None:
+            found = {name: of for name, of in found.items() if version in versions_of(of)}
+        page, following = page_of(found, after, max_items)
+        return list(page.values()), following
 
     def of(self, ref: FunctionRef) -> dict[str, Document]:
         """All aliases of a function by name; none if it has gone."""

@@ -22,7 +22,7 @@ from lambda_home.registry import capacity
 from lambda_home.registry.aliases import find_alias, versions_of
 from lambda_home.registry.changes import Change, ChangeKind, ConfigKind
 from lambda_home.registry.database import Database
-from lambda_home.registry.paging import Position, from_marker, page_size, to_marker
+from lambda_home.registry.paging import from_marker, page_of
 from lambda_home.registry.queries import (
     find_function,
     find_version,
@@ -95,14 +95,11 @@ class ProvisionedConcurrency:
         self, ref: FunctionRef, marker: str | None = None, max_items: int | None = None
     ) -> tuple[dict[str, Document], str | None]:
         """A page of what is asked for by qualifier, and the marker of the next."""
-        after, limit = from_marker(marker).name, page_size(max_items)
+        after = from_marker(marker)
         with self._database.read() as connection:
             function = find_function(connection, ref)
             found = read_documents(connection, function.id, _KIND)
-        names = [name for name in found if name > after]
-        page = {name: found[name] for name in names[:limit]}
-        last = names[limit - 1] if len(names) > limit else None
-        return page, None if last is None else to_marker(Position(last, 0))
+        return page_of(found, after, max_items)
 
     def _tell(self, ref: FunctionRef) -> None:
         self._on_change(Change(ref.scope, ref.name, ChangeKind.CONFIGURED))
