@@ -5,221 +5,35 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import threading
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-from fakes import HERE, HandTurnedClock, until
+from fakes import until
+from unit.invoker.queue_stage import (
+    DEAD,
+    FAILED,
+    OK,
+    POLICY,
+    QUEUE,
+    REF,
+    THROTTLED,
+    Ending,
+    Stage,
+    opened,
+    play,
+)
 
-from lambda_home.arns import FunctionRef, Scope
 from lambda_home.errors import (
     InvalidParameterValueException,
     RecursiveInvocationException,
     ResourceNotFoundException,
     ServiceException,
     ServiceUnavailableException,
-    ThrottleReason,
-    TooManyRequestsException,
 )
-from lambda_home.invocations import InvocationRequest, InvocationResult
-from lambda_home.invoker.async_queue import AsyncQueue
-from lambda_home.invoker.delivery import Deliverer, DeliveryError
-from lambda_home.invoker.destinations import Parcel
-from lambda_home.invoker.event_settings import EventSettings, InForce
-from lambda_home.invoker.invoker import Invoker
-from lambda_home.invoker.retries import DELIVERY_TRIES, Policy
+from lambda_home.invocations import InvocationRequest
+from lambda_home.invoker.event_settings import InForce
+from lambda_home.invoker.retries import Policy
 from lambda_home.registry.database import Database
-from lambda_home.registry.events import EventStore, StoredEvent
-
-REF = FunctionRef(HERE, "hello", "live")
-POLICY = Policy(base_s=60, max_age_s=21_600)
-QUEUE = "arn:aws:sqs:us-east-1:123456789012:failed"
-DEAD = "arn:aws:sqs:us-east-1:123456789012:dead"
-START = 1_700_000_000.0
-
-OK = None
-FAILED = "Unhandled"
-THROTTLED = TooManyRequestsException(ThrottleReason.CONCURRENT)
-Ending = str | Exception | None
-
-
-class ToldInvoker(Invoker):
-    """Ends each try of an event as it is told; remembers who was tried when."""
-
-    def __init__(self, clock: HandTurnedClock) -> None:
-        self._clock = clock
-        self.endings: dict[str, list[Ending]] = defaultdict(list)
-        self.tries: list[tuple[str, float]] = []
-        self.requests: list[tuple[FunctionRef, InvocationRequest]] = []
-        self.running: Counter[str] = Counter()
-        self.most_running = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def invoke(self, ref: FunctionRef, request: InvocationRequest) -> InvocationResult:
-        name = request.request_id
-        self.tries.append((name, self._clock.now() - START))
-        self.requests.append((ref, request))
-        self.running[name] += 1
-        self.most_running = max(self.most_running, self.running.total())
-        assert self.running[name] == 1, "run twice at once"
-        try:
-            await self.gate.wait()
-            await asyncio.sleep(0)
-        finally:
-            self.running[name] -= 1
-        ending = self.endings[name].pop(0) if self.endings[name] else OK
-        if isinstance(ending, Exception):
-            raise ending
-        return InvocationResult(name, b"{}", "1", ending)
-
-    def times(self, name: str) -> list[float]:
-        return [at for tried, at in self.tries if tried == name]
-
-
-class WatchedStore(EventStore):
-    """Counts the events added by each commit; `fail` makes the next so many commits fail."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self.groups: list[int] = []
-        self.loaded: list[str] = []
-        self.fail = 0
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def write(
-        self,
-        added: Sequence[StoredEvent] = (),
-        changed: Collection[StoredEvent] = (),
-        removed: Collection[str] = (),
-    ) -> None:
-        assert self.gate.wait(10)
-        if self.fail:
-            self.fail -= 1
-            raise ServiceException("The registry could not be written: disk full.")
-        super().write(added, changed, removed)
-        if added:
-            self.groups.append(len(added))
-
-    def load(self, request_ids: Sequence[str]) -> list[StoredEvent]:
-        self.loaded += request_ids
-        return super().load(request_ids)
-
-
-class GivenSettings(EventSettings):
-    """What is configured is what a test says."""
-
-    def __init__(self) -> None:
-        self.now = InForce(POLICY)
-
-    async def of(self, ref: FunctionRef) -> InForce:
-        assert ref == REF
-        return self.now
-
-
-class ToldDeliverer(Deliverer):
-    """Fails as often as it is told; remembers what arrived when."""
-
-    def __init__(self, clock: HandTurnedClock) -> None:
-        self._clock = clock
-        self.failures: Counter[str] = Counter()
-        self.tries: list[tuple[str, float]] = []
-        self.arrived: list[Parcel] = []
-        self.broken: Exception = DeliveryError("no answer")
-
-    async def deliver(self, parcel: Parcel, sender: Scope) -> None:
-        assert sender == HERE
-        self.tries.append((parcel.target, self._clock.now() - START))
-        await asyncio.sleep(0)
-        if self.failures[parcel.target]:
-            self.failures[parcel.target] -= 1
-            raise self.broken
-        self.arrived.append(parcel)
-
-    @property
-    def conditions(self) -> list[str]:
-        return [json.loads(parcel.body)["requestContext"]["condition"] for parcel in self.arrived]
-
-
-@dataclass
-class Stage:
-    """A queue and what it is made of."""
-
-    database: Database
-    workers: int = 8
-    clock: HandTurnedClock = field(default_factory=lambda: HandTurnedClock(START))
-
-    def __post_init__(self) -> None:
-        self.store = WatchedStore(self.database)
-        self.invoker = ToldInvoker(self.clock)
-        self.settings = GivenSettings()
-        self.deliverer = ToldDeliverer(self.clock)
-        self.queue = AsyncQueue(
-            self.store, self.invoker, self.clock, self.settings, self.deliverer, self.workers
-        )
-
-    async def put(self, name: str, *endings: Ending) -> None:
-        self.invoker.endings[name] = list(endings)
-        await self.queue.put(REF, InvocationRequest(b'{"n":1}', request_id=name))
-
-    async def turn(self, seconds: float) -> None:
-        """Turn the clock and wait until the queue has looked and has nothing in hand."""
-        self.clock.turn(seconds)
-        await self.settle()
-
-    async def settle(self) -> None:
-        """Wait until what is due has been run and delivered."""
-        queue = self.queue
-        queue.wake()
-
-        def settled() -> bool:
-            due = queue._heap and queue._heap[0][0] <= self.clock.now()  # noqa: SLF001
-            return not (due or queue._running)  # noqa: SLF001
-
-        await until(settled, "the end of what is due")
-
-    async def emptied(self) -> None:
-        await until(lambda: self.store.count() == 0, "an empty store")
-
-
-@pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    path = tmp_path_factory.mktemp("queue") / "migrated.db"
-    Database.open(path).close()
-    return path.read_bytes()
-
-
-@pytest.fixture
-def database(tmp_path: Path, migrated: bytes) -> Iterator[Database]:
-    (tmp_path / "lhome.db").write_bytes(migrated)
-    made = Database.open(tmp_path / "lhome.db")
-    yield made
-    made.close()
-
-
-@asynccontextmanager
-async def opened(database: Database, workers: int = 8) -> AsyncIterator[Stage]:
-    stage = Stage(database, workers)
-    await stage.queue.open()
-    try:
-        yield stage
-    finally:
-        await stage.queue.close()
-
-
-def play(
-    database: Database, scene: Callable[[Stage], Awaitable[None]], *, workers: int = 8
-) -> None:
-    async def main() -> None:
-        async with opened(database, workers) as stage:
-            await scene(stage)
-
-    asyncio.run(main())
+from lambda_home.registry.events import EventStore
 
 
 def test_an_event_is_durable_before_it_is_accepted(database: Database) -> None:
@@ -572,117 +386,6 @@ def test_a_recursive_loop_is_not_tried_again(database: Database) -> None:
 
 
 # ----------------------------------------------------------------------------------- destinations
-
-
-def test_three_failures_a_minute_and_two_apart_then_destination_and_dead_letter(
-    database: Database,
-) -> None:
-    """Row 25 of the contract: exactly three tries, then the exact envelopes."""
-
-    async def scene(stage: Stage) -> None:
-        stage.settings.now = InForce(POLICY, on_failure=QUEUE, dead_letter=DEAD)
-        await stage.put("a", FAILED, FAILED, FAILED)
-        await stage.settle()
-        for seconds in (59, 1, 119, 1):
-            assert stage.deliverer.arrived == []
-            await stage.turn(seconds)
-        await stage.emptied()
-        assert stage.invoker.times("a") == [0, 60, 180]
-        record, dead = stage.deliverer.arrived
-        assert json.loads(record.body) == {
-            "version": "1.0",
-            "timestamp": "2023-11-14T22:16:20.000Z",
-            "requestContext": {
-                "requestId": "a",
-                "functionArn": REF.qualified_arn,
-                "condition": "RetriesExhausted",
-                "approximateInvokeCount": 3,
-            },
-            "requestPayload": {"n": 1},
-            "responseContext": {
-                "statusCode": 200,
-                "executedVersion": "1",
-                "functionError": "Unhandled",
-            },
-            "responsePayload": {},
-        }
-        assert record.target == QUEUE
-        assert (dead.target, dead.body) == (DEAD, '{"n":1}')
-        assert dead.attributes == {
-            "RequestID": ("String", "a"),
-            "ErrorCode": ("Number", "200"),
-            "ErrorMessage": ("String", "{}"),
-        }
-
-    play(database, scene)
-
-
-def test_a_success_goes_to_its_destination_and_to_no_other(database: Database) -> None:
-    async def scene(stage: Stage) -> None:
-        stage.settings.now = InForce(
-            POLICY, on_success="arn:aws:sqs:r:a:good", on_failure=QUEUE, dead_letter=DEAD
-        )
-        await stage.put("a")
-        await stage.emptied()
-        assert [parcel.target for parcel in stage.deliverer.arrived] == ["arn:aws:sqs:r:a:good"]
-        assert stage.deliverer.conditions == ["Success"]
-
-    play(database, scene)
-
-
-@pytest.mark.parametrize("broken", [DeliveryError("x"), RuntimeError("a defect")])
-def test_a_delivery_that_fails_is_tried_again_without_running_the_function_again(
-    database: Database, broken: Exception
-) -> None:
-    async def scene(stage: Stage) -> None:
-        stage.settings.now = InForce(Policy(60, 21_600, 0), on_failure=QUEUE, dead_letter=DEAD)
-        stage.deliverer.broken = broken
-        stage.deliverer.failures[QUEUE] = 2
-        await stage.put("a", FAILED)
-        await stage.settle()
-        assert stage.store.count() == 1
-        for seconds in (1, 2, 1000):
-            await stage.turn(seconds)
-        await stage.emptied()
-        assert stage.invoker.times("a") == [0]
-        assert stage.deliverer.tries == [(QUEUE, 0), (DEAD, 0), (QUEUE, 1), (QUEUE, 3)]
-
-    play(database, scene)
-
-
-def test_a_delivery_that_always_fails_is_given_up(database: Database) -> None:
-    async def scene(stage: Stage) -> None:
-        stage.settings.now = InForce(POLICY, on_success=QUEUE)
-        stage.deliverer.failures[QUEUE] = 1000
-        await stage.put("a")
-        await stage.settle()
-        for _ in range(DELIVERY_TRIES):
-            await stage.turn(60)
-        await stage.emptied()
-        assert len(stage.deliverer.tries) == DELIVERY_TRIES
-
-    play(database, scene)
-
-
-def test_what_was_not_delivered_is_delivered_by_the_next_server(database: Database) -> None:
-    async def main() -> None:
-        async with opened(database) as stage:
-            stage.settings.now = InForce(POLICY, on_success=QUEUE)
-            stage.deliverer.failures[QUEUE] = 1
-            await stage.put("a")
-            await stage.settle()
-        assert stage.store.count() == 1
-        async with opened(database) as stage:
-            stage.clock.turn(1)
-            await stage.settle()
-            await stage.emptied()
-            assert stage.invoker.times("a") == []
-            assert stage.deliverer.conditions == ["Success"]
-
-    asyncio.run(main())
-
-
-# ------------------------------------------------------------------------------------- the journal
 
 
 def test_an_event_that_cannot_be_removed_is_not_run_again(database: Database) -> None:
