@@ -95,6 +95,14 @@ class DefaultSettings(Section):
     tmp_mb: Annotated[int, Field(ge=512, le=10240)]
 
 
+class FunctionSettings(Section):
+    """How functions change their states, and what must exist for them."""
+
+    transition_ms: Annotated[int, Field(ge=0)]
+    strict_states: bool
+    check_roles: bool
+
+
 class IdleSettings(Section):
     """When idle environments are frozen and removed (milliseconds)."""
 
@@ -155,6 +163,7 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings
     spares: SpareSettings
     defaults: DefaultSettings
+    functions: FunctionSettings
     idle: IdleSettings
     prewarm: PrewarmSettings
     limits: LimitSettings

@@ -30,7 +30,9 @@ from lambda_home.registry.configs import FunctionConfigs
 from lambda_home.registry.database import Database
 from lambda_home.registry.events import EventStore
 from lambda_home.registry.functions import FunctionRegistry
+from lambda_home.registry.layers import Layers
 from lambda_home.registry.provisioned import ProvisionedConcurrency
+from lambda_home.registry.resources import Resources
 from lambda_home.sandbox_choice import Chosen
 from lambda_home.scheduler.machinery import Machinery
 from lambda_home.scheduler.pool import PoolLimits
@@ -57,6 +59,8 @@ class Engine:
     invoker: Invoker
     events: AsyncQueue
     services: AwsServices
+    resources: Resources
+    layers: Layers
     changes: Changes
 
     async def work(self, stack: AsyncExitStack, grace_s: float) -> None:
@@ -84,7 +88,9 @@ def build(
     changes = Changes(asyncio.get_running_loop())
     registry = FunctionRegistry(database, changes.told)
     configs = FunctionConfigs(database, changes.told)
-    deployer = Deployer(registry, chosen.preparer, store)
+    deployer = Deployer(
+        registry, chosen.preparer, store, transition_s=settings.functions.transition_ms / 1000
+    )
     scheduler = Scheduler(
         Machinery(
             sandbox=chosen.sandbox,
@@ -138,6 +144,8 @@ def build(
         invoker=invoker,
         events=events,
         services=services,
+        resources=Resources(database),
+        layers=Layers(database),
         changes=changes,
     )
 

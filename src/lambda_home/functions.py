@@ -45,11 +45,26 @@ class Code:
     """A deployment package in the content-addressed store.
 
     `key` is the lower-case hex SHA-256 of the ZIP, `sha256` the same digest in base64
-    (`CodeSha256`), `size` the ZIP's length in bytes (`CodeSize`).
+    (`CodeSha256`), `size` the ZIP's length in bytes (`CodeSize`). Of a container image, which lies
+    elsewhere, there are `image_uri` as it was given, its digest as 64 hex digits in `sha256`, an
+    empty key and size 0.
     """
 
     key: str
     sha256: str
+    size: int
+    image_uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer version that a function uses; it keeps it even after the version is deleted.
+
+    `arn` names the version, `key` is that of its ZIP in the store, `size` the ZIP's length.
+    """
+
+    arn: str
+    key: str
     size: int
 
 
@@ -107,6 +122,7 @@ class FunctionVersion:
     package_type: str = "Zip"
     status: Status = CREATING
     run_key: str = ""
+    layers: tuple[Layer, ...] = ()
     documents: Mapping[str, object] = field(default_factory=lambda: _NOTHING)
 
     @property
@@ -118,6 +134,16 @@ class FunctionVersion:
     def qualified_arn(self) -> str:
         """The ARN with this version's number or `$LATEST`."""
         return function_arn(self.scope, self.name, self.version)
+
+    @property
+    def is_image(self) -> bool:
+        """True if its code is a container image."""
+        return self.package_type == "Image"
+
+    @property
+    def code_keys(self) -> frozenset[str]:
+        """The keys of all ZIPs that it is made of."""
+        return frozenset(key for key in (self.code.key, *(of.key for of in self.layers)) if key)
 
     @property
     def is_latest(self) -> bool:

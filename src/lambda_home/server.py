@@ -185,6 +185,10 @@ def _user_api(settings: Settings, engine: Engine, health: Health, callers: Calle
         provisioned=engine.provisioned,
         provisioner=engine.provisioner,
         spares=engine.scheduler.spares,
+        services=engine.services,
+        resources=engine.resources,
+        layers=engine.layers,
+        rules=settings.functions,
     )
     streaming = ResponseStreamEndpoint(engine.invoker, callers)
     return UserApi(backend, streaming, callers, settings.defaults, health.report)

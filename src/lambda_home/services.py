@@ -21,7 +21,15 @@ _READ_S = 20
 
 
 class ServiceCallError(LambdaHomeError):
-    """A call of another service failed; the message says how."""
+    """A call of another service failed; the message says how.
+
+    `code` and `detail` are the error's code and text where the service answered one, else empty.
+    """
+
+    def __init__(self, message: str, code: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.detail = detail
 
 
 class Services(Protocol):
@@ -79,7 +87,11 @@ class AwsServices:
             answer: Mapping[str, Any] = self._client(scope, service)._make_api_call(  # noqa: SLF001
                 operation, params
             )
-        except (BotoCoreError, ClientError) as error:
+        except ClientError as error:
+            answered = error.response.get("Error", {})
+            code, detail = answered.get("Code", ""), answered.get("Message", "")
+            raise ServiceCallError(str(error), code, detail) from error
+        except BotoCoreError as error:
             raise ServiceCallError(str(error)) from error
         return answer
 

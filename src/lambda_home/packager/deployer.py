@@ -41,11 +41,17 @@ class Deployer:
     """One per server; lives on the event loop between `open` and `close`."""
 
     def __init__(
-        self, registry: FunctionRegistry, preparer: CodePreparer, store: CodeStore
+        self,
+        registry: FunctionRegistry,
+        preparer: CodePreparer,
+        store: CodeStore,
+        *,
+        transition_s: float = 0,
     ) -> None:
         self._registry = registry
         self._preparer = preparer
         self._store = store
+        self._transition_s = transition_s
         self._in_use: Callable[[], frozenset[str]] = frozenset
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -130,10 +136,13 @@ class Deployer:
                 self._running[key] = task
 
     async def _prepare(self, version: FunctionVersion) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            async with self._slots:
-                self._prepared_at[version.code.key] = asyncio.get_running_loop().time()
-                await self._preparer.prepare_ahead(version.code.key, version.runtime)
+            if not version.is_image:
+                async with self._slots:
+                    self._prepared_at.update(dict.fromkeys(version.code_keys, loop.time()))
+                    await self._preparer.prepare_ahead(version.code.key, version.runtime)
             status = READY
         except NotNowError as error:
             status = _not_ahead(str(error))
@@ -143,6 +152,7 @@ class Deployer:
             _log.exception("preparing code failed", function=version.name)
             status = _failed(version.status, f"The code could not be prepared: {error}")
         try:
+            await asyncio.sleep(began + self._transition_s - loop.time())
             await self._settle(version, status)
         finally:
             self._running.pop((version.qualified_arn, version.run_key), None)

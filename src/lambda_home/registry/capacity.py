@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, func, select, true, union, update
 
 from lambda_home.arns import Scope
 from lambda_home.errors import InvalidParameterValueException
 from lambda_home.functions import MINIMUM_UNRESERVED, State
 from lambda_home.registry.changes import ConfigKind, Usage
 from lambda_home.registry.rows import LATEST_NUMBER
-from lambda_home.registry.tables import CONFIGS, FUNCTIONS, VERSIONS
+from lambda_home.registry.tables import CONFIGS, FUNCTIONS, LAYER_VERSIONS, LAYERS, VERSIONS
 
 
 def check(connection: Connection, function: Row[Any], value: int, account_total: int) -> None:
@@ -83,7 +83,7 @@ def taken(connection: Connection, scope: Scope) -> dict[str, int]:
 
 
 def usage(connection: Connection, scope: Scope) -> Usage:
-    """Count functions, and the ZIPs of `$LATEST` and of each published version."""
+    """Count functions, and the ZIPs of `$LATEST`, of each published version and of layers."""
     query = (
         select(
             func.count(FUNCTIONS.c.id.distinct()),
@@ -93,7 +93,22 @@ def usage(connection: Connection, scope: Scope) -> Usage:
         .where(FUNCTIONS.c.account == scope.account, FUNCTIONS.c.region == scope.region)
     )
     count, size = connection.execute(query).one()
-    return Usage(count, size)
+    layers = (
+        select(func.coalesce(func.sum(LAYER_VERSIONS.c.code_size), 0))
+        .join_from(LAYERS, LAYER_VERSIONS)
+        .where(LAYERS.c.account == scope.account, LAYERS.c.region == scope.region)
+    )
+    return Usage(count, size + connection.execute(layers).scalar_one())
+
+
+def code_keys(connection: Connection) -> set[str]:
+    """The keys of all ZIPs of functions, of layers, and of deleted layers that functions use."""
+    layers = func.json_each(VERSIONS.c.settings, "$.layers").table_valued("value")
+    used = select(func.json_extract(layers.c.value, "$.key")).select_from(
+        VERSIONS.join(layers, true())
+    )
+    keys = union(select(VERSIONS.c.code_key), select(LAYER_VERSIONS.c.code_key), used)
+    return {key for key in connection.execute(keys).scalars() if key}
 
 
 def sizes(connection: Connection) -> dict[tuple[str, int, int], int]:
@@ -104,7 +119,11 @@ def sizes(connection: Connection) -> dict[tuple[str, int, int], int]:
     ]
     query = (
         select(*members, func.count())
-        .where(VERSIONS.c.number == LATEST_NUMBER, VERSIONS.c.state != State.FAILED)
+        .where(
+            VERSIONS.c.number == LATEST_NUMBER,
+            VERSIONS.c.state != State.FAILED,
+            VERSIONS.c.code_key != "",  # a container image
+        )
         .group_by(*members)
     )
     return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}

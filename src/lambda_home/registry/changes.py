@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TypedDict
 
 from lambda_home.arns import Scope
+from lambda_home.functions import Layer
 
 
 class ChangeKind(StrEnum):
@@ -32,6 +33,12 @@ class ConfigKind(StrEnum):
     SCALING = "scaling"
     RECURSION = "recursion"
     RATE_LIMIT = "rate_limit"
+    POLICY = "policy"
+    RESOURCE_POLICY = "resource_policy"
+    TAGS = "tags"
+    RUNTIME_MANAGEMENT = "runtime_management"
+    CODE_SIGNING = "code_signing"
+    URL = "url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class Configuration(TypedDict, total=False):
     memory_mb: int
     tmp_mb: int
     environment: Mapping[str, str] | None
+    layers: tuple[Layer, ...]
     documents: Mapping[str, object]
 
 

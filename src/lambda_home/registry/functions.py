@@ -348,9 +348,9 @@ class FunctionRegistry:
             return capacity.sizes(connection)
 
     def code_keys(self) -> set[str]:
-        """The keys of all code that some version of some scope needs."""
+        """The keys of all ZIPs that some function or layer of some scope needs."""
         with self._database.read() as connection:
-            return set(connection.execute(select(VERSIONS.c.code_key).distinct()).scalars())
+            return capacity.code_keys(connection)
 
     def _publish(
         self, connection: Connection, row: Row[Any], description: str | None

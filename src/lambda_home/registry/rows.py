@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Row
 
 from lambda_home.arns import LATEST, Scope
-from lambda_home.functions import Code, FunctionVersion, State, Status, UpdateStatus
+from lambda_home.functions import Code, FunctionVersion, Layer, State, Status, UpdateStatus
 
 LATEST_NUMBER = 0
 _MOST_DIGITS = 18  # of a number that SQLite holds
@@ -52,7 +53,7 @@ def decode(row: Row[Any]) -> FunctionVersion:
         runtime=settings["runtime"],
         handler=settings["handler"],
         role=settings["role"],
-        code=Code(row.code_key, row.code_sha256, row.code_size),
+        code=Code(row.code_key, row.code_sha256, row.code_size, settings.get("image_uri", "")),
         revision_id=row.revision_id,
         last_modified=row.last_modified,
         description=settings["description"],
@@ -64,6 +65,7 @@ def decode(row: Row[Any]) -> FunctionVersion:
         package_type=settings["package_type"],
         status=_read_status(settings["status"]),
         run_key=row.run_key,
+        layers=tuple(Layer(**layer) for layer in settings.get("layers", ())),
         documents=MappingProxyType(settings["documents"]),
     )
 
@@ -76,7 +78,12 @@ def fingerprint(latest: FunctionVersion) -> str:
 
 def _configuration(version: FunctionVersion) -> dict[str, object]:
     environment = version.environment
-    return {
+    rare: dict[str, object] = {}  # not written where there is none: fingerprints stay as they were
+    if version.layers:
+        rare["layers"] = [asdict(layer) for layer in version.layers]
+    if version.code.image_uri:
+        rare["image_uri"] = version.code.image_uri
+    return rare | {
         "runtime": version.runtime,
         "handler": version.handler,
         "role": version.role,

@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA = "0003"
+SCHEMA = "0004"
 """The newest revision in `migrations/versions`."""
 
 METADATA = MetaData()
@@ -109,3 +109,40 @@ EVENTS = Table(
 
 `parcels` is empty until the last try has ended; then it says what is to be delivered.
 """
+
+RESOURCES = Table(
+    "resources",
+    METADATA,
+    Column("account", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    PrimaryKeyConstraint("account", "region", "kind", "name"),
+)
+"""See `resources`: a JSON document for each thing of an account that belongs to no function."""
+
+LAYERS = Table(
+    "layers",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("last_version", Integer, nullable=False),
+    UniqueConstraint("account", "region", "name", name="layers_by_name"),
+)
+"""A layer stays after its last version is deleted: no number is used twice."""
+
+LAYER_VERSIONS = Table(
+    "layer_versions",
+    METADATA,
+    Column("layer_id", Integer, ForeignKey("layers.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("code_key", Text, nullable=False),
+    Column("code_sha256", Text, nullable=False),
+    Column("code_size", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    PrimaryKeyConstraint("layer_id", "number"),
+)
+"""`document` (JSON) has what was published beside the ZIP, and the version's policy."""

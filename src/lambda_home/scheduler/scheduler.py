@@ -196,7 +196,7 @@ class Scheduler:
 
     def code_keys(self) -> frozenset[str]:
         """Keys of the code that environments run, which must not be removed."""
-        return frozenset(e.version.code.key for e in self._environments.values())
+        return frozenset().union(*(e.version.code_keys for e in self._environments.values()))
 
     @property
     def in_flight(self) -> int:

@@ -36,13 +36,24 @@ from lambda_home.http_io import (
 from lambda_home.user_api import (
     aliases,
     capacity,
+    capacity_providers,
+    code_signing,
     event_invoke,
+    event_sources,
+    function_urls,
     functions,
+    invoke_async,
+    layer_policies,
+    layers,
+    permissions,
     protocol,
     provisioned,
     recursion,
+    resource_policies,
+    runtime_management,
     scaling,
     snake_case,
+    tags,
 )
 from lambda_home.user_api.answers import send_answer, send_error
 from lambda_home.user_api.callers import Callers
@@ -55,7 +66,26 @@ _MOST_DISCARDED = 128 * 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
-OPERATION_MODULES = (aliases, capacity, event_invoke, functions, provisioned, recursion, scaling)
+OPERATION_MODULES = (
+    aliases,
+    capacity,
+    capacity_providers,
+    code_signing,
+    event_invoke,
+    event_sources,
+    function_urls,
+    functions,
+    invoke_async,
+    layer_policies,
+    layers,
+    permissions,
+    provisioned,
+    recursion,
+    resource_policies,
+    runtime_management,
+    scaling,
+    tags,
+)
 """Modules whose operations are registered by being imported."""
 
 Health = Callable[[], Awaitable[dict[str, Any]]]

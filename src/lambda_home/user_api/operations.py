@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from lambda_home.arns import FunctionRef, Scope
+from lambda_home.config import FunctionSettings
 from lambda_home.invoker.provisioning import Provisioner
 from lambda_home.packager.deployer import Deployer
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.aliases import Aliases
 from lambda_home.registry.configs import FunctionConfigs
 from lambda_home.registry.functions import FunctionRegistry
+from lambda_home.registry.layers import Layers
 from lambda_home.registry.provisioned import ProvisionedConcurrency
+from lambda_home.registry.resources import Resources
 from lambda_home.scheduler.spares import SpareKeeper
+from lambda_home.services import Services
 from lambda_home.user_api.code_links import CodeLinks
 
 
@@ -36,6 +40,10 @@ class Backend:
     provisioned: ProvisionedConcurrency
     provisioner: Provisioner
     spares: SpareKeeper
+    services: Services
+    resources: Resources
+    layers: Layers
+    rules: FunctionSettings
 
 
 @dataclass(frozen=True, slots=True)

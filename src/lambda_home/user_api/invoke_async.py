@@ -1,0 +1,1 @@
+"""InvokeAsync, the older way to invoke asynchronously."""

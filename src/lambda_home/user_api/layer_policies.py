@@ -1,0 +1,1 @@
+"""Operations on the policies of layer versions."""

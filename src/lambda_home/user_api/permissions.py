@@ -1,0 +1,1 @@
+"""Operations on a function's policy, one statement at a time."""

@@ -1,0 +1,1 @@
+"""Operations on a resource policy as a whole."""

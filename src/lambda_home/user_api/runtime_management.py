@@ -1,0 +1,1 @@
+"""Operations on the runtime version that a function uses."""
