@@ -114,7 +114,14 @@ def build(
     provisioned = ProvisionedConcurrency(database, changes.told)
     sources = Sources(registry, configs, aliases)
     provisioner = Provisioner(sources, scheduler, prewarm_on_create=settings.prewarm.on_create)
-    resolver = Resolver(sources, deployer, admission, provisioner, clock.monotonic)
+    resolver = Resolver(
+        sources,
+        deployer,
+        admission,
+        provisioner,
+        clock.monotonic,
+        strict_states=settings.functions.strict_states,
+    )
     draw = EvenDraws(random.random())  # noqa: S311  nothing secret
     invoker = Invoker(registry, resolver, admission, scheduler, clock.monotonic, draw)
     retrying = settings.asynchronous

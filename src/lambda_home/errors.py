@@ -12,6 +12,7 @@ The class name is AWS's error code, as botocore's model and `x-amzn-ErrorType` s
         ├── RecursiveInvocationException 400  a function came up in a loop too often
         ├── SerializationException       400  the body is not the JSON object it must be
         ├── CodeStorageExceededException 400
+        ├── PolicyLengthExceededException 400
         ├── AccessDeniedException        403
         ├── UnknownOperationException    404  no operation has this path
         ├── ResourceNotFoundException    404
@@ -119,6 +120,12 @@ class SerializationException(ApiError):
 
 class CodeStorageExceededException(ApiError):
     """The account's total code size is used up."""
+
+    status = 400
+
+
+class PolicyLengthExceededException(ApiError):
+    """A resource-based policy is over the limit."""
 
     status = 400
 

@@ -189,6 +189,7 @@ def _user_api(settings: Settings, engine: Engine, health: Health, callers: Calle
         resources=engine.resources,
         layers=engine.layers,
         rules=settings.functions,
+        invoker=engine.invoker,
     )
     streaming = ResponseStreamEndpoint(engine.invoker, callers)
     return UserApi(backend, streaming, callers, settings.defaults, health.report)

@@ -48,12 +48,15 @@ class Resolver:
         admission: Admission,
         provisioner: Provisioner,
         monotonic: Callable[[], float],
+        *,
+        strict_states: bool = False,
     ) -> None:
         self._sources = sources
         self._deployer = deployer
         self._admission = admission
         self._provisioner = provisioner
         self._monotonic = monotonic
+        self._strict_states = strict_states
         self._limits = RateLimits()
         self._found: dict[_Key, dict[str | None, Resolved]] = {}
         self._generation: dict[_Key, int] = {}
@@ -75,17 +78,14 @@ class Resolver:
         while True:
             generation = self._generation.get(key, 0)
             route, limit, loops_allowed = await asyncio.to_thread(self._read, qualified)
-            busy = [v for v in (route.main, route.other) if v is not None and v.status.busy]
+            versions = [v for v in (route.main, route.other) if v is not None]
+            for each in versions:
+                _refuse_unrunnable(each, strict=self._strict_states)
+            busy = [v for v in versions if v.status.busy]
             if not busy:
                 break
             for version in busy:
                 await self._deployer.when_settled(replace(ref, qualifier=version.version))
-        for each in (route.main, route.other):
-            if each is not None and each.status.state is State.FAILED:
-                raise ResourceConflictException(
-                    "The operation cannot be performed at this time. The function is currently in"
-                    f" the following state: Failed. {each.status.reason or ''}".rstrip()
-                )
         await self.load_capacity(ref.scope)
         await self._provisioner.settle(ref.scope, ref.name)
         resolved = Resolved(
@@ -146,6 +146,21 @@ class Resolver:
             for name, counts in registry.provisioned(scope).items()
         }
         return registry.reserved(scope), provisioned
+
+
+def _refuse_unrunnable(version: FunctionVersion, *, strict: bool) -> None:
+    """Raise ResourceConflictException if it cannot run, if `strict` also if it cannot run yet."""
+    prefix = "The operation cannot be performed at this time."
+    state = version.status.state
+    if state is State.FAILED or (strict and state is State.PENDING):
+        reason = f". {version.status.reason}" if state is State.FAILED else ""
+        raise ResourceConflictException(
+            f"{prefix} The function is currently in the following state: {state}{reason}"
+        )
+    if version.is_image:
+        raise ResourceConflictException(
+            f"{prefix} Functions made of container images are kept, but not yet run here."
+        )
 
 
 def _is_per_tenant(version: FunctionVersion) -> bool:

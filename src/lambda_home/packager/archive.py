@@ -116,15 +116,23 @@ def code_of(data: Bytes) -> Code:
     )
 
 
+def check_uploaded(data: Bytes) -> None:
+    """Raise RequestEntityTooLargeException for a ZIP that is too large to be sent directly.
+
+    AWS looks at this first. From S3 a ZIP may be as large as what is in it.
+    """
+    if len(data) > ZIPPED_LIMIT:
+        raise RequestEntityTooLargeException(ZIPPED_TOO_LARGE)
+
+
 def inspect(data: Bytes | BinaryIO) -> Archive:
     """Judge a ZIP by its headers.
 
-    Only the targets of links are unpacked. Raises RequestEntityTooLargeException over 52,428,800
-    bytes (looked at first, as AWS does) and InvalidParameterValueException for all else.
+    Only the targets of links are unpacked. Raises InvalidParameterValueException.
     """
     view = memoryview(_whole(data)).cast("B")
-    if view.nbytes > ZIPPED_LIMIT:
-        raise RequestEntityTooLargeException(ZIPPED_TOO_LARGE)
+    if view.nbytes > UNZIPPED_LIMIT:
+        raise InvalidParameterValueException(UNZIPPED_TOO_LARGE)
     if not view.nbytes:
         raise InvalidParameterValueException(EMPTY)
     records = _bounded(read_records(view))
@@ -171,7 +179,7 @@ def _whole(data: Bytes | BinaryIO) -> Bytes:
     if isinstance(data, bytes | bytearray | memoryview):
         return data
     data.seek(0)
-    return data.read(ZIPPED_LIMIT + 1)
+    return data.read(UNZIPPED_LIMIT + 1)
 
 
 def _bounded(records: Iterable[Record]) -> list[Record]:

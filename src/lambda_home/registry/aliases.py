@@ -117,11 +117,13 @@ class Aliases:
         return document
 
     def delete(self, ref: FunctionRef) -> None:
-        """Remove an alias and its provisioned concurrency; a missing alias is fine."""
+        """Remove an alias and all that is configured for it; a missing alias is fine."""
         with self._database.write() as connection:
             function = find_function(connection, ref)
-            for kind in (ConfigKind.ALIAS, ConfigKind.PROVISIONED):
-                write_document(connection, (function.id, kind, ref.qualifier or ""), None)
+            name = ref.qualifier or ""
+            if read_document(connection, function.id, ConfigKind.ALIAS, name) is not None:
+                its = (CONFIGS.c.function_id == function.id, CONFIGS.c.qualifier == name)
+                connection.execute(delete(CONFIGS).where(*its))
         self._tell(ref)
 
     def listing(

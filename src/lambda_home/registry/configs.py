@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from lambda_home.arns import FunctionRef, Scope
 from lambda_home.registry.changes import Change, ChangeKind, ConfigKind
@@ -22,7 +22,8 @@ from lambda_home.registry.queries import (
     read_documents,
     write_document,
 )
-from lambda_home.registry.tables import CONFIGS, FUNCTIONS
+from lambda_home.registry.rows import LATEST_NUMBER
+from lambda_home.registry.tables import CONFIGS, FUNCTIONS, VERSIONS
 
 __all__ = ["ConfigKind", "Document", "Edit", "FunctionConfigs"]
 
@@ -85,15 +86,24 @@ class FunctionConfigs:
         return self.change(ref, kind, lambda _: None, qualifier) is not None
 
     def change(
-        self, ref: FunctionRef, kind: ConfigKind, edit: Edit, qualifier: str = ""
+        self,
+        ref: FunctionRef,
+        kind: ConfigKind,
+        edit: Edit,
+        qualifier: str = "",
+        revision_id: str | None = None,
     ) -> Document | None:
         """Replace a document by what `edit` makes of it (None: nothing); answers the old one.
 
-        `edit` runs inside the transaction: it may raise, and must not use the registry.
+        With `revision_id` `$LATEST` gets that RevisionId. `edit` runs inside the transaction: it
+        may raise, and must not use the registry.
         """
         with self._database.write() as connection:
             function = find_function(connection, ref)
             old = read_document(connection, function.id, kind, qualifier)
             write_document(connection, (function.id, kind, qualifier), edit(old))
+            if revision_id is not None:
+                same = (VERSIONS.c.function_id == function.id, VERSIONS.c.number == LATEST_NUMBER)
+                connection.execute(update(VERSIONS).where(*same).values(revision_id=revision_id))
         self._on_change(Change(ref.scope, ref.name, ChangeKind.CONFIGURED))
         return old

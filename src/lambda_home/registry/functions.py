@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
@@ -33,7 +34,14 @@ from lambda_home.functions import (
 )
 from lambda_home.registry import capacity
 from lambda_home.registry.aliases import drop_version
-from lambda_home.registry.changes import Change, ChangeKind, Configuration, NewFunction, Usage
+from lambda_home.registry.changes import (
+    Change,
+    ChangeKind,
+    ConfigKind,
+    Configuration,
+    NewFunction,
+    Usage,
+)
 from lambda_home.registry.database import Database
 from lambda_home.registry.paging import Page, from_marker, page_size
 from lambda_home.registry.queries import (
@@ -47,10 +55,12 @@ from lambda_home.registry.queries import (
     retire,
     store,
     version_key,
+    write_document,
 )
 from lambda_home.registry.rows import LATEST_NUMBER, decode, encode, fingerprint
 from lambda_home.registry.tables import FUNCTIONS, RETIRED, VERSIONS
 
+_NOTHING_BESIDE: Mapping[ConfigKind, Mapping[str, Any]] = MappingProxyType({})
 Edit = Configuration | Callable[[FunctionVersion], Configuration]
 
 
@@ -79,12 +89,19 @@ class FunctionRegistry:
         self._new_uuid = new_uuid
 
     def create(
-        self, ref: FunctionRef, code: Code, values: NewFunction, *, publish: bool = False
+        self,
+        ref: FunctionRef,
+        code: Code,
+        values: NewFunction,
+        *,
+        publish: bool = False,
+        beside: Mapping[ConfigKind, Mapping[str, Any]] = _NOTHING_BESIDE,
     ) -> FunctionVersion:
         """Make a function; with `publish` its version 1 (the next, if the name was used before).
 
-        Answers `$LATEST`; with `publish` the version, under the RevisionId of `$LATEST`, as AWS
-        does. Raises ResourceConflictException if the name is taken.
+        `beside` is what is configured for it from the start, as `configs` keeps it. Answers
+        `$LATEST`; with `publish` the version, under the RevisionId of `$LATEST`, as AWS does.
+        Raises ResourceConflictException if the name is taken.
         """
         documents = NewFunction(documents=_merged({}, values.get("documents", {})))
         latest = FunctionVersion(
@@ -107,6 +124,8 @@ class FunctionRegistry:
             function_id = connection.execute(making.returning(FUNCTIONS.c.id)).scalar_one()
             row = {"function_id": function_id, "fingerprint": fingerprint(latest)}
             connection.execute(insert(VERSIONS).values(encode(latest) | row))
+            for kind, document in beside.items():
+                write_document(connection, (function_id, kind, ""), document)
             answer = latest
             if publish:
                 answer = self._publish(connection, find_version(connection, bare), None)
@@ -227,9 +246,12 @@ class FunctionRegistry:
     def delete(self, ref: FunctionRef) -> None:
         """Delete a version, or without a qualifier the function; a missing version is fine.
 
-        Raises InvalidParameterValueException for `$LATEST`, ResourceConflictException for a version
-        that an alias references, a 404 for a missing function.
+        Raises InvalidParameterValueException for `$LATEST` and for an alias,
+        ResourceConflictException for a version that an alias references, a 404 for a missing
+        function.
         """
+        if ref.qualifier not in (None, LATEST) and not ref.qualifier.isdigit():
+            raise InvalidParameterValueException("Deletion of aliases is not currently supported.")
         if ref.qualifier == LATEST:
             raise InvalidParameterValueException(
                 "$LATEST version cannot be deleted without deleting the function."

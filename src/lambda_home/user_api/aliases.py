@@ -37,7 +37,7 @@ async def update_alias(backend: Backend, call: Call) -> Result:
 
 @operation("DeleteAlias")
 async def delete_alias(backend: Backend, call: Call) -> Result:
-    """Take a name away; its provisioned concurrency goes with it."""
+    """Take a name away; all that is configured for it goes with it."""
     await asyncio.to_thread(backend.aliases.delete, _alias(call))
     return None
 

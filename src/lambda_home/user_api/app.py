@@ -148,7 +148,7 @@ class UserApi(FastAPI):
             return
         request_id = str(uuid.uuid4())
         try:
-            performed = await self._perform(scope, receive)
+            performed = await self._perform(scope, receive, request_id)
         except ApiError as error:
             await send_error(send, error, request_id)
         except ClientGone:
@@ -160,7 +160,7 @@ class UserApi(FastAPI):
         else:
             await send_answer(send, performed, request_id)
 
-    async def _perform(self, scope: Scope, receive: Receive) -> protocol.Answer:
+    async def _perform(self, scope: Scope, receive: Receive, request_id: str) -> protocol.Answer:
         query = scope["query_string"].decode("latin-1")
         path = scope["raw_path"].decode("latin-1")
         match = protocol.match(scope["method"], path, query)
@@ -184,7 +184,7 @@ class UserApi(FastAPI):
                 " perform yet."
             )
         base_url = f"{scope['scheme']}://{headers.get('host', 'localhost')}"
-        result = await handler(self._backend, Call(caller, params, base_url))
+        result = await handler(self._backend, Call(caller, params, base_url, request_id))
         return protocol.serialize(name, result)
 
 

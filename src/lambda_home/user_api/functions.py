@@ -7,50 +7,57 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from lambda_home.errors import InvalidParameterValueException, ServiceException
-from lambda_home.functions import UPDATING, Code
-from lambda_home.packager import archive
-from lambda_home.registry.changes import Configuration, NewFunction
+from lambda_home.arns import FunctionRef
+from lambda_home.functions import UPDATING, FunctionVersion
+from lambda_home.registry.changes import ConfigKind, Configuration, NewFunction
 from lambda_home.registry.functions import check_revision
-from lambda_home.user_api.documents import answer_arn, changes, configuration, listed
+from lambda_home.user_api.code_sources import fetch_code
+from lambda_home.user_api.documents import answer_arn, configuration, listed
+from lambda_home.user_api.function_settings import changes, check_code
+from lambda_home.user_api.layers_of_functions import resolve
+from lambda_home.user_api.lookups import check_role, vpc_config
 from lambda_home.user_api.operations import Backend, Call, Result, operation
 
 
 @operation("CreateFunction")
 async def create_function(backend: Backend, call: Call) -> Result:
-    """Make a function from a ZIP; it is Pending until its code is prepared."""
+    """Make a function; it is Pending until its code is prepared."""
     params = call.params
     ref = replace(call.ref(), qualifier=None)
-    if params.get("PackageType", "Zip") == "Zip" and not (
-        params.get("Runtime") and params.get("Handler")
-    ):
-        raise InvalidParameterValueException(
-            "Runtime and Handler are mandatory parameters for functions created with deployment"
-            " packages."
-        )
-    values = cast("NewFunction", changes(params))
+    package_type = params.get("PackageType") or "Zip"
+    changes(params)  # all that can be told without asking anybody comes first
+    check_code(params["Code"], package_type, updating=False)
+    beside = _beside(params)
+    params, layers = await _looked_up(backend, call)
+    values = cast("NewFunction", {**changes(params), **layers})
+    values["package_type"] = package_type
     if params.get("Architectures"):
         values["architectures"] = tuple(params["Architectures"])
-    code = await _store_code(backend, params["Code"])
+    code = await fetch_code(backend, call.scope, params["Code"])
+    publish = bool(params.get("Publish"))
     version = await asyncio.to_thread(
-        backend.registry.create, ref, code, values, publish=bool(params.get("Publish"))
+        backend.registry.create, ref, code, values, publish=publish, beside=beside
     )
     return configuration(version, version.arn)
 
 
 @operation("GetFunction")
 async def get_function(backend: Backend, call: Call) -> Result:
-    """A function with a link to its code, and its reserved concurrency."""
+    """A function with a link to its code, its tags and its reserved concurrency."""
     ref = call.ref()
-    version = await asyncio.to_thread(backend.registry.get, ref)
+
+    def read() -> tuple[FunctionVersion, int | None, Mapping[str, Any]]:
+        version = backend.registry.get(ref)
+        tags = backend.configs.get(ref, ConfigKind.TAGS) or {}
+        return version, backend.registry.get_reserved(ref), tags
+
+    version, reserved, tags = await asyncio.to_thread(read)
     result: dict[str, Any] = {
         "Configuration": configuration(version, answer_arn(version, ref)),
-        "Code": {
-            "RepositoryType": "S3",
-            "Location": backend.links.link(call.base_url, version.code.key),
-        },
+        "Code": _code(backend, call, version),
     }
-    reserved = await asyncio.to_thread(backend.registry.get_reserved, ref)
+    if tags.get("Tags"):
+        result["Tags"] = tags["Tags"]
     if reserved is not None:
         result["Concurrency"] = {"ReservedConcurrentExecutions": reserved}
     return result
@@ -97,11 +104,12 @@ async def update_function_code(backend: Backend, call: Call) -> Result:
     """Give `$LATEST` other code; DryRun checks everything and changes nothing."""
     params = call.params
     ref = replace(call.ref(), qualifier=None)
-    latest = await backend.deployer.when_settled(ref)
-    code = await _store_code(backend, params)
+    latest = await _current(backend, ref)
+    check_revision(latest, params.get("RevisionId"))
+    check_code(params, latest.package_type, updating=True)
+    code = await fetch_code(backend, call.scope, params)
     architectures = tuple(params.get("Architectures") or ()) or None
     if params.get("DryRun"):
-        check_revision(latest, params.get("RevisionId"))
         tried = replace(latest, code=code, architectures=architectures or latest.architectures)
         return configuration(replace(tried, status=UPDATING), tried.arn)
     version = await asyncio.to_thread(
@@ -111,6 +119,7 @@ async def update_function_code(backend: Backend, call: Call) -> Result:
         architectures=architectures,
         publish=bool(params.get("Publish")),
         revision_id=params.get("RevisionId"),
+        strict=backend.rules.strict_states,
     )
     return configuration(version, version.arn if version.is_latest else version.qualified_arn)
 
@@ -118,14 +127,21 @@ async def update_function_code(backend: Backend, call: Call) -> Result:
 @operation("UpdateFunctionConfiguration")
 async def update_function_configuration(backend: Backend, call: Call) -> Result:
     """Change settings of `$LATEST`; environments with the old ones finish and stop."""
+    params = call.params
     ref = replace(call.ref(), qualifier=None)
-    await backend.deployer.when_settled(ref)
-    members: Configuration = changes(call.params)
+    latest = await _current(backend, ref)
+    changes(params, latest)
+    params, layers = await _looked_up(backend, call)
+
+    def edit(current: FunctionVersion) -> Configuration:
+        return changes(params, current) | layers
+
     version = await asyncio.to_thread(
         backend.registry.update_configuration,
         ref,
-        members,
-        revision_id=call.params.get("RevisionId"),
+        edit,
+        revision_id=params.get("RevisionId"),
+        strict=backend.rules.strict_states,
     )
     return configuration(version, version.arn)
 
@@ -135,13 +151,14 @@ async def publish_version(backend: Backend, call: Call) -> Result:
     """Freeze `$LATEST` as a numbered version."""
     params = call.params
     ref = replace(call.ref(), qualifier=None)
-    await backend.deployer.when_settled(ref)
+    await _current(backend, ref)
     version = await asyncio.to_thread(
         backend.registry.publish,
         ref,
         description=params.get("Description"),
         code_sha256=params.get("CodeSha256"),
         revision_id=params.get("RevisionId"),
+        strict=backend.rules.strict_states,
     )
     return configuration(version, version.qualified_arn)
 
@@ -153,31 +170,51 @@ async def delete_function(backend: Backend, call: Call) -> Result:
     return None
 
 
-async def _store_code(backend: Backend, given: Mapping[str, Any]) -> Code:
-    """Check and keep a deployment package.
+# ------------------------------------------------------------------------------------------------
 
-    Raises InvalidParameterValueException, 413, and ServiceException where the disk has no room.
+
+async def _current(backend: Backend, ref: FunctionRef) -> FunctionVersion:
+    """`$LATEST`, as soon as it is neither Pending nor InProgress; at once where states are strict.
+
+    Then the registry answers AWS's 409.
     """
-    if given.get("ImageUri"):
-        raise InvalidParameterValueException(
-            "Container images are not supported by this version of lambda_home: send ZipFile."
-        )
-    if given.get("S3Bucket") or given.get("S3Key"):
-        raise InvalidParameterValueException(
-            "Code in S3 is not supported by this version of lambda_home: send ZipFile."
-        )
-    data = given.get("ZipFile")
-    if not data:
-        raise InvalidParameterValueException("Please provide a source for function code.")
+    if backend.rules.strict_states:
+        return await asyncio.to_thread(backend.registry.get, ref)
+    return await backend.deployer.when_settled(ref)
 
-    def check_and_keep() -> Code:
-        archive.check_contents(archive.inspect(data), data)
-        try:
-            return backend.store.put(data)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise ServiceException(
-                f"The deployment package could not be stored: {reason}."
-            ) from error
 
-    return await asyncio.to_thread(check_and_keep)
+async def _looked_up(backend: Backend, call: Call) -> tuple[Mapping[str, Any], Configuration]:
+    """The parameters with what must exist put in its place, and the layers."""
+    params, layers = call.params, Configuration()
+    if params.get("Role"):
+        await check_role(backend, call.scope, params["Role"])
+    if params.get("VpcConfig") is not None:
+        config = await vpc_config(backend, call.scope, params["VpcConfig"])
+        params = {**params, "VpcConfig": config}
+    if params.get("Layers") is not None:
+        layers["layers"] = await resolve(backend, call.scope, params["Layers"])
+    return params, layers
+
+
+def _beside(params: Mapping[str, Any]) -> dict[ConfigKind, Mapping[str, Any]]:
+    """What is configured for a new function beside its versions."""
+    found: dict[ConfigKind, Mapping[str, Any]] = {}
+    if params.get("Tags"):
+        found[ConfigKind.TAGS] = {"Tags": params["Tags"]}
+    return found
+
+
+def _code(backend: Backend, call: Call, version: FunctionVersion) -> dict[str, Any]:
+    """Where the code is: a link that serves the very ZIP, or the image."""
+    if not version.is_image:
+        location = backend.links.link(call.base_url, version.code.key)
+        return {"RepositoryType": "S3", "Location": location}
+    uri = version.code.image_uri
+    repository = uri.partition("@")[0]
+    if ":" in repository.rpartition("/")[2]:
+        repository = repository.rpartition(":")[0]
+    return {
+        "RepositoryType": "ECR",
+        "ImageUri": uri,
+        "ResolvedImageUri": f"{repository}@sha256:{version.code.sha256}",
+    }

@@ -12,6 +12,7 @@ from typing import Any
 
 from lambda_home.arns import FunctionRef, Scope
 from lambda_home.config import FunctionSettings
+from lambda_home.invoker.invoker import Invoker
 from lambda_home.invoker.provisioning import Provisioner
 from lambda_home.packager.deployer import Deployer
 from lambda_home.packager.store import CodeStore
@@ -44,15 +45,17 @@ class Backend:
     resources: Resources
     layers: Layers
     rules: FunctionSettings
+    invoker: Invoker
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request: who calls, with what, and the base URL that it was sent to."""
+    """One request: who calls, with what, the base URL that it was sent to, and its own id."""
 
     scope: Scope
     params: Mapping[str, Any]
     base_url: str
+    request_id: str = ""
 
     def ref(self) -> FunctionRef:
         """The function that FunctionName and Qualifier name; raises as FunctionRef.parse."""

@@ -7,6 +7,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +26,7 @@ from lambda_home.packager.archive import (
     Entry,
     Kind,
     check_contents,
+    check_uploaded,
     code_of,
     content,
     inspect,
@@ -251,18 +253,21 @@ def test_a_broken_zip_is_refused_in_aws_words(data: bytes) -> None:
 # Size
 
 
-def test_zipped_size_is_looked_at_first() -> None:
+def test_an_upload_has_a_limit_of_its_own() -> None:
     with pytest.raises(RequestEntityTooLargeException) as caught:
-        inspect(bytes(52_428_801))
+        check_uploaded(bytes(52_428_801))
     assert str(caught.value) == "Zipped size must be smaller than 52428800 bytes"
-    assert refusal(bytes(52_428_800)) == UNREADABLE
+    check_uploaded(bytes(52_428_800))
 
 
-def test_a_file_object_over_the_limit_is_refused_without_reading_on() -> None:
-    file = io.BytesIO(bytes(52_428_900))
-    with pytest.raises(RequestEntityTooLargeException):
-        inspect(file)
-    assert file.tell() == 52_428_801
+def test_a_file_object_over_the_limit_is_refused_without_reading_on(tmp_path: Path) -> None:
+    sparse = tmp_path / "large.zip"
+    with sparse.open("w+b") as file:
+        file.truncate(262_144_100)
+        with pytest.raises(InvalidParameterValueException) as caught:
+            inspect(file)
+        assert file.tell() == 262_144_001
+    assert str(caught.value) == UNZIPPED
 
 
 def test_declared_sizes_are_added_up() -> None:

@@ -299,8 +299,13 @@ def test_latest_cannot_be_deleted_even_of_a_missing_function(world: World) -> No
 def test_deleting_a_missing_version_is_fine(world: World) -> None:
     active = world.active()
     world.registry.delete(ref("fn", "12"))
-    world.registry.delete(ref("fn", "noalias"))
     assert world.registry.get(ref()) == active
+
+
+def test_an_alias_is_not_deleted_as_if_it_were_a_version(world: World) -> None:
+    with pytest.raises(InvalidParameterValueException) as caught:
+        world.registry.delete(ref("fn", "alias"))
+    assert caught.value.message == "Deletion of aliases is not currently supported."
 
 
 def test_changes_are_told_after_they_are_committed(world: World) -> None:

@@ -1,0 +1,1 @@
+"""Event source mappings: what may be configured for which source, and what AWS shows of it."""
