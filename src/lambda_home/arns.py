@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from lambda_home.errors import (
     AccessDeniedException,
@@ -17,7 +18,7 @@ from lambda_home.errors import (
 )
 
 LATEST = "$LATEST"
-LATEST_PUBLISHED = "$LATEST.PUBLISHED"
+LATEST_PUBLISHED: Final = "$LATEST.PUBLISHED"
 PARTITION = "aws"
 
 _FUNCTION = re.compile(

@@ -11,12 +11,16 @@ The class name is AWS's error code, as botocore's model and `x-amzn-ErrorType` s
         ├── InvalidRequestContentException   400  the invoke payload is not JSON
         ├── RecursiveInvocationException 400  a function came up in a loop too often
         ├── SerializationException       400  the body is not the JSON object it must be
+        ├── ResourceInUseException       400  a change of the resource is going on
         ├── CodeStorageExceededException 400
+        ├── CapacityProviderLimitExceededException  400
+        ├── FunctionVersionsPerCapacityProviderLimitExceededException  400
         ├── PolicyLengthExceededException 400
         ├── AccessDeniedException        403
         ├── UnknownOperationException    404  no operation has this path
         ├── ResourceNotFoundException    404
         ├── ProvisionedConcurrencyConfigNotFoundException  404
+        ├── CodeSigningConfigNotFoundException  404
         ├── ResourceConflictException    409
         ├── PreconditionFailedException  412
         ├── RequestTooLargeException     413  the payload is over the limit of the invocation type
@@ -118,6 +122,13 @@ class SerializationException(ApiError):
     message_member = "Message"
 
 
+class ResourceInUseException(ApiError):
+    """A change of the resource is going on, which has to end first."""
+
+    status = 400
+    message_member = "Message"
+
+
 class CodeStorageExceededException(ApiError):
     """The account's total code size is used up."""
 
@@ -126,6 +137,18 @@ class CodeStorageExceededException(ApiError):
 
 class PolicyLengthExceededException(ApiError):
     """A resource-based policy is over the limit."""
+
+    status = 400
+
+
+class CapacityProviderLimitExceededException(ApiError):
+    """The account has as many capacity providers as it may have."""
+
+    status = 400
+
+
+class FunctionVersionsPerCapacityProviderLimitExceededException(ApiError):
+    """The capacity provider has as many function versions as it may have."""
 
     status = 400
 
@@ -156,6 +179,13 @@ class ProvisionedConcurrencyConfigNotFoundException(ApiError):
     """No provisioned concurrency is configured there."""
 
     status = 404
+
+
+class CodeSigningConfigNotFoundException(ApiError):
+    """The code signing configuration that a function shall use does not exist."""
+
+    status = 404
+    message_member = "Message"
 
 
 class ResourceConflictException(ApiError):

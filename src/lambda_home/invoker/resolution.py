@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from lambda_home.arns import LATEST, FunctionRef, Scope, function_arn
-from lambda_home.errors import ResourceConflictException
+from lambda_home.arns import LATEST, LATEST_PUBLISHED, FunctionRef, Scope, function_arn
+from lambda_home.errors import ResourceConflictException, ResourceNotFoundException
 from lambda_home.functions import FunctionVersion, State
 from lambda_home.invoker.admission import Admission
 from lambda_home.invoker.provisioning import Provisioner, Sources, spread
@@ -77,7 +78,9 @@ class Resolver:
         qualified = replace(ref, qualifier=ref.qualifier or LATEST)
         while True:
             generation = self._generation.get(key, 0)
-            route, limit, loops_allowed = await asyncio.to_thread(self._read, qualified)
+            route, limit, loops_allowed = await asyncio.to_thread(
+                self._read, qualified, named=ref.qualifier is not None
+            )
             versions = [v for v in (route.main, route.other) if v is not None]
             for each in versions:
                 _refuse_unrunnable(each, strict=self._strict_states)
@@ -118,9 +121,16 @@ class Resolver:
 
     # --------------------------------------------------------------------------------------------
 
-    def _read(self, ref: FunctionRef) -> tuple[Route, int | None, bool]:
-        """The versions, invocations per second where limited, and whether loops are allowed."""
+    def _read(self, ref: FunctionRef, *, named: bool) -> tuple[Route, int | None, bool]:
+        """The versions, invocations per second where limited, and whether loops are allowed.
+
+        A function on managed instances whose qualifier is not `named` runs `$LATEST.PUBLISHED`, if
+        that was published. Source: "$LATEST.PUBLISHED version" in the Developer Guide.
+        """
         route = self._route(ref)
+        if not named and "CapacityProviderConfig" in route.main.documents:
+            with suppress(ResourceNotFoundException):
+                route = self._route(replace(ref, qualifier=LATEST_PUBLISHED))
         limit = self._sources.configs.get(ref, ConfigKind.RATE_LIMIT)
         recursion = self._sources.configs.get(ref, ConfigKind.RECURSION)
         per_second = None if limit is None else int(limit["per_second"])

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
 
-from lambda_home.arns import LATEST, FunctionRef, Scope
+from lambda_home.arns import LATEST, LATEST_PUBLISHED, FunctionRef, Scope
 from lambda_home.errors import (
     InvalidParameterValueException,
     PreconditionFailedException,
@@ -61,6 +61,8 @@ from lambda_home.registry.rows import LATEST_NUMBER, decode, encode, fingerprint
 from lambda_home.registry.tables import FUNCTIONS, RETIRED, VERSIONS
 
 _NOTHING_BESIDE: Mapping[ConfigKind, Mapping[str, Any]] = MappingProxyType({})
+Publish = bool | Literal["$LATEST.PUBLISHED"]
+"""Whether a version is published: True for the next number."""
 Edit = Configuration | Callable[[FunctionVersion], Configuration]
 
 
@@ -94,7 +96,7 @@ class FunctionRegistry:
         code: Code,
         values: NewFunction,
         *,
-        publish: bool = False,
+        publish: Publish = False,
         beside: Mapping[ConfigKind, Mapping[str, Any]] = _NOTHING_BESIDE,
     ) -> FunctionVersion:
         """Make a function; with `publish` its version 1 (the next, if the name was used before).
@@ -128,7 +130,8 @@ class FunctionRegistry:
                 write_document(connection, (function_id, kind, ""), document)
             answer = latest
             if publish:
-                answer = self._publish(connection, find_version(connection, bare), None)
+                made = find_version(connection, bare)
+                answer = self._publish(connection, made, None, publish)
                 revision_id = find_version(connection, bare).revision_id
                 answer = replace(answer, revision_id=revision_id)
         self._changed(ref, ChangeKind.CREATED)
@@ -179,7 +182,7 @@ class FunctionRegistry:
         code: Code,
         *,
         architectures: tuple[str, ...] | None = None,
-        publish: bool = False,
+        publish: Publish = False,
         revision_id: str | None = None,
         strict: bool = False,
     ) -> FunctionVersion:
@@ -195,9 +198,8 @@ class FunctionRegistry:
             )
             answer = self._store_update(connection, row, changed)
             if publish:
-                answer = self._publish(
-                    connection, find_version(connection, replace(ref, qualifier=None)), None
-                )
+                row = find_version(connection, replace(ref, qualifier=None))
+                answer = self._publish(connection, row, None, publish)
         self._changed(ref, ChangeKind.UPDATED)
         return answer
 
@@ -226,6 +228,7 @@ class FunctionRegistry:
         code_sha256: str | None = None,
         revision_id: str | None = None,
         strict: bool = False,
+        to: Publish = True,
     ) -> FunctionVersion:
         """Freeze `$LATEST` as the next version, or answer the last one if nothing changed since.
 
@@ -239,7 +242,7 @@ class FunctionRegistry:
                     f"CodeSHA256 ({code_sha256}) is different from current CodeSHA256 in $LATEST"
                     f" ({latest.code.sha256}). Please try again with the CodeSHA256 in $LATEST."
                 )
-            version = self._publish(connection, row, description)
+            version = self._publish(connection, row, description, to)
         self._changed(ref, ChangeKind.PUBLISHED)
         return version
 
@@ -250,7 +253,7 @@ class FunctionRegistry:
         ResourceConflictException for a version that an alias references, a 404 for a missing
         function.
         """
-        if ref.qualifier not in (None, LATEST) and not ref.qualifier.isdigit():
+        if ref.qualifier not in (None, LATEST, LATEST_PUBLISHED) and not ref.qualifier.isdigit():
             raise InvalidParameterValueException("Deletion of aliases is not currently supported.")
         if ref.qualifier == LATEST:
             raise InvalidParameterValueException(
@@ -375,29 +378,37 @@ class FunctionRegistry:
             return capacity.code_keys(connection)
 
     def _publish(
-        self, connection: Connection, row: Row[Any], description: str | None
+        self, connection: Connection, row: Row[Any], description: str | None, to: Publish
     ) -> FunctionVersion:
-        """Publish the `$LATEST` in `row`, unless the last version is a copy of it already."""
+        """Publish the `$LATEST` in `row`, unless the last version is a copy of it already.
+
+        `$LATEST.PUBLISHED` is published over. Source: "$LATEST.PUBLISHED version in Lambda Managed
+        Instances" of the Developer Guide.
+        """
         latest = decode(row)
-        last = FunctionRef(latest.scope, latest.name, str(row.last_version))
-        existing = (
-            connection.execute(ONE_VERSION, version_key(last)).first() if row.last_version else None
-        )
+        numbered = to is True
+        last = str(row.last_version) if numbered else LATEST_PUBLISHED
+        key = version_key(FunctionRef(latest.scope, latest.name, last))
+        existing = connection.execute(ONE_VERSION, key).first() if last != "0" else None
         if existing is not None and existing.fingerprint == row.fingerprint:
             return decode(existing)
         version = replace(
             latest,
-            version=str(row.last_version + 1),
+            version=str(row.last_version + 1) if numbered else LATEST_PUBLISHED,
             revision_id=self._revision(),
             run_key=self._run_key(),
             description=latest.description if description is None else description,
             # Prepared already if $LATEST is: then a version is active at once, as AWS's are.
             status=READY if _prepared(latest.status) else CREATING,
         )
+        if numbered:
+            counted = update(FUNCTIONS).where(FUNCTIONS.c.id == row.id)
+            connection.execute(counted.values(last_version=row.last_version + 1))
+        elif existing is not None:
+            same = (VERSIONS.c.function_id == row.id, VERSIONS.c.number == existing.number)
+            connection.execute(delete(VERSIONS).where(*same))
         copied = {"function_id": row.id, "fingerprint": row.fingerprint}
         connection.execute(insert(VERSIONS).values(encode(version) | copied))
-        counted = update(FUNCTIONS).where(FUNCTIONS.c.id == row.id)
-        connection.execute(counted.values(last_version=row.last_version + 1))
         store(connection, row, replace(latest, revision_id=self._revision()))
         return version
 

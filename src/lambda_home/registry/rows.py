@@ -10,17 +10,22 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from lambda_home.arns import LATEST, Scope
+from lambda_home.arns import LATEST, LATEST_PUBLISHED, Scope
 from lambda_home.functions import Code, FunctionVersion, Layer, State, Status, UpdateStatus
 
 LATEST_NUMBER = 0
+LATEST_PUBLISHED_NUMBER = 10**18
+"""More than any version's number: it comes last where versions are in order."""
 _MOST_DIGITS = 18  # of a number that SQLite holds
+_NAMED = {LATEST_NUMBER: LATEST, LATEST_PUBLISHED_NUMBER: LATEST_PUBLISHED}
 
 
 def number_of(qualifier: str | None) -> int | None:
     """The row number that a qualifier names; None if it can only be an alias."""
     if qualifier is None or qualifier == LATEST:
         return LATEST_NUMBER
+    if qualifier == LATEST_PUBLISHED:
+        return LATEST_PUBLISHED_NUMBER
     plain = qualifier.isascii() and qualifier.isdigit() and not qualifier.startswith("0")
     return int(qualifier) if plain and len(qualifier) <= _MOST_DIGITS else None
 
@@ -49,7 +54,7 @@ def decode(row: Row[Any]) -> FunctionVersion:
     return FunctionVersion(
         scope=Scope(row.account, row.region),
         name=row.name,
-        version=str(row.number) if row.number else LATEST,
+        version=_NAMED.get(row.number) or str(row.number),
         runtime=settings["runtime"],
         handler=settings["handler"],
         role=settings["role"],

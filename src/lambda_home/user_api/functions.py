@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from lambda_home.arns import FunctionRef
+from lambda_home.arns import LATEST_PUBLISHED, FunctionRef
+from lambda_home.errors import InvalidParameterValueException
 from lambda_home.functions import UPDATING, FunctionVersion
 from lambda_home.registry.changes import ConfigKind, Configuration, NewFunction
-from lambda_home.registry.functions import check_revision
+from lambda_home.registry.functions import Publish, check_revision
+from lambda_home.user_api import tag_rules
 from lambda_home.user_api.code_sources import fetch_code
 from lambda_home.user_api.documents import answer_arn, configuration, listed
 from lambda_home.user_api.function_settings import changes, check_code
@@ -34,7 +36,7 @@ async def create_function(backend: Backend, call: Call) -> Result:
     if params.get("Architectures"):
         values["architectures"] = tuple(params["Architectures"])
     code = await fetch_code(backend, call.scope, params["Code"])
-    publish = bool(params.get("Publish"))
+    publish = _publish(params, bool(values["documents"].get("CapacityProviderConfig")))
     version = await asyncio.to_thread(
         backend.registry.create, ref, code, values, publish=publish, beside=beside
     )
@@ -117,7 +119,7 @@ async def update_function_code(backend: Backend, call: Call) -> Result:
         ref,
         code,
         architectures=architectures,
-        publish=bool(params.get("Publish")),
+        publish=_publish(params, "CapacityProviderConfig" in latest.documents),
         revision_id=params.get("RevisionId"),
         strict=backend.rules.strict_states,
     )
@@ -151,7 +153,7 @@ async def publish_version(backend: Backend, call: Call) -> Result:
     """Freeze `$LATEST` as a numbered version."""
     params = call.params
     ref = replace(call.ref(), qualifier=None)
-    await _current(backend, ref)
+    latest = await _current(backend, ref)
     version = await asyncio.to_thread(
         backend.registry.publish,
         ref,
@@ -159,6 +161,7 @@ async def publish_version(backend: Backend, call: Call) -> Result:
         code_sha256=params.get("CodeSha256"),
         revision_id=params.get("RevisionId"),
         strict=backend.rules.strict_states,
+        to=_publish(params, "CapacityProviderConfig" in latest.documents) or True,
     )
     return configuration(version, version.qualified_arn)
 
@@ -196,9 +199,21 @@ async def _looked_up(backend: Backend, call: Call) -> tuple[Mapping[str, Any], C
     return params, layers
 
 
+def _publish(params: Mapping[str, Any], managed: bool) -> Publish:  # noqa: FBT001
+    """What to publish: only functions on managed instances have `$LATEST.PUBLISHED`."""
+    if params.get("PublishTo") is None:
+        return bool(params.get("Publish"))
+    if not managed:
+        raise InvalidParameterValueException(
+            "PublishTo is supported only for functions with a CapacityProviderConfig."
+        )
+    return LATEST_PUBLISHED
+
+
 def _beside(params: Mapping[str, Any]) -> dict[ConfigKind, Mapping[str, Any]]:
-    """What is configured for a new function beside its versions."""
+    """What is configured for a new function beside its versions; raises for bad tags."""
     found: dict[ConfigKind, Mapping[str, Any]] = {}
+    tag_rules.check(params.get("Tags") or {})
     if params.get("Tags"):
         found[ConfigKind.TAGS] = {"Tags": params["Tags"]}
     return found

@@ -257,7 +257,7 @@ def _check_condition(condition: object) -> None:
 
 def _strings(value: object) -> list[str]:
     """A string or a list of strings, as a list; [] for anything else."""
-    listed = value if isinstance(value, list) else [value]
+    listed: list[Any] = value if isinstance(value, list) else [value]
     return listed if all(isinstance(one, str) for one in listed) else []
 
 

@@ -11,10 +11,12 @@ import asyncio
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from lambda_home.arns import FunctionRef, Scope
 from lambda_home.errors import InvalidParameterValueException, ResourceNotFoundException
+from lambda_home.event_sources import mappings
 from lambda_home.registry.configs import ConfigKind
 from lambda_home.registry.resources import ResourceKind
 from lambda_home.user_api.operations import Backend, Call, Result, operation
@@ -93,10 +95,8 @@ def _tags(backend: Backend, resource: FunctionRef | _Resource) -> Tags:
     if isinstance(resource, FunctionRef):
         return tags_of(backend, resource)
     kind = _KINDS.get(resource.kind)
-    document = kind and backend.resources.get(resource.scope, kind, resource.name)
-    if not document:
-        raise _missing(resource)
-    return of_document(document)
+    found = backend.resources.get(resource.scope, kind, resource.name) if kind else None
+    return of_document(_existing(backend, resource, found))
 
 
 def _change(
@@ -116,12 +116,23 @@ def _change(
     if kind is None:
         raise _missing(resource)
 
-    def existing(old: Document | None) -> Document:
-        if old is None:
-            raise _missing(resource)
-        return edit(old)
+    backend.resources.change(
+        resource.scope,
+        kind,
+        resource.name,
+        lambda old: edit(_existing(backend, resource, old)),
+    )
 
-    backend.resources.change(resource.scope, kind, resource.name, existing)
+
+def _existing(backend: Backend, resource: _Resource, found: Document | None) -> Document:
+    """What was found, if it is there still: a deleted mapping is stored until it is swept up."""
+    if found is not None and resource.kind == "event-source-mapping":
+        now, hold_s = datetime.now(UTC).timestamp(), backend.rules.transition_ms / 1000
+        if mappings.state_of(found, now, hold_s) is None:
+            found = None
+    if found is None:
+        raise _missing(resource)
+    return found
 
 
 def _missing(resource: _Resource) -> ResourceNotFoundException:
