@@ -12,11 +12,11 @@ from lambda_home.errors import InvalidParameterValueException
 from lambda_home.functions import UPDATING, FunctionVersion
 from lambda_home.registry.changes import ConfigKind, Configuration, NewFunction
 from lambda_home.registry.functions import Publish, check_revision
-from lambda_home.user_api import tag_rules
+from lambda_home.user_api import code_signing_rules, tag_rules
 from lambda_home.user_api.code_sources import fetch_code
 from lambda_home.user_api.documents import answer_arn, configuration, listed
 from lambda_home.user_api.function_settings import changes, check_code
-from lambda_home.user_api.layers_of_functions import resolve
+from lambda_home.user_api.layers_of_functions import check_size, resolve
 from lambda_home.user_api.lookups import check_role, vpc_config
 from lambda_home.user_api.operations import Backend, Call, Result, operation
 
@@ -29,13 +29,14 @@ async def create_function(backend: Backend, call: Call) -> Result:
     package_type = params.get("PackageType") or "Zip"
     changes(params)  # all that can be told without asking anybody comes first
     check_code(params["Code"], package_type, updating=False)
-    beside = _beside(params)
+    beside = await _beside(backend, call)
     params, layers = await _looked_up(backend, call)
     values = cast("NewFunction", {**changes(params), **layers})
     values["package_type"] = package_type
     if params.get("Architectures"):
         values["architectures"] = tuple(params["Architectures"])
     code = await fetch_code(backend, call.scope, params["Code"])
+    await check_size(backend, values.get("layers", ()), code)
     publish = _publish(params, bool(values["documents"].get("CapacityProviderConfig")))
     version = await asyncio.to_thread(
         backend.registry.create, ref, code, values, publish=publish, beside=beside
@@ -110,6 +111,7 @@ async def update_function_code(backend: Backend, call: Call) -> Result:
     check_revision(latest, params.get("RevisionId"))
     check_code(params, latest.package_type, updating=True)
     code = await fetch_code(backend, call.scope, params)
+    await check_size(backend, latest.layers, code)
     architectures = tuple(params.get("Architectures") or ()) or None
     if params.get("DryRun"):
         tried = replace(latest, code=code, architectures=architectures or latest.architectures)
@@ -134,6 +136,7 @@ async def update_function_configuration(backend: Backend, call: Call) -> Result:
     latest = await _current(backend, ref)
     changes(params, latest)
     params, layers = await _looked_up(backend, call)
+    await check_size(backend, layers.get("layers", ()), latest.code)
 
     def edit(current: FunctionVersion) -> Configuration:
         return changes(params, current) | layers
@@ -210,12 +213,18 @@ def _publish(params: Mapping[str, Any], managed: bool) -> Publish:  # noqa: FBT0
     return LATEST_PUBLISHED
 
 
-def _beside(params: Mapping[str, Any]) -> dict[ConfigKind, Mapping[str, Any]]:
-    """What is configured for a new function beside its versions; raises for bad tags."""
+async def _beside(backend: Backend, call: Call) -> dict[ConfigKind, Mapping[str, Any]]:
+    """What is configured for a new function beside its versions; raises for what AWS refuses."""
+    params = call.params
     found: dict[ConfigKind, Mapping[str, Any]] = {}
     tag_rules.check(params.get("Tags") or {})
     if params.get("Tags"):
         found[ConfigKind.TAGS] = {"Tags": params["Tags"]}
+    signing = params.get("CodeSigningConfigArn")
+    if signing:
+        image = params.get("PackageType") == "Image"
+        await code_signing_rules.check(backend, call.scope, signing, image=image)
+        found[ConfigKind.CODE_SIGNING] = code_signing_rules.of_function(signing)
     return found
 
 
