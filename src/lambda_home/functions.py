@@ -47,13 +47,14 @@ class Code:
     `key` is the lower-case hex SHA-256 of the ZIP, `sha256` the same digest in base64
     (`CodeSha256`), `size` the ZIP's length in bytes (`CodeSize`). Of a container image, which lies
     elsewhere, there are `image_uri` as it was given, its digest as 64 hex digits in `sha256`, an
-    empty key and size 0.
+    empty key and size 0. `kms_key_arn` is the key that a ZIP is said to be encrypted with.
     """
 
     key: str
     sha256: str
     size: int
     image_uri: str = ""
+    kms_key_arn: str = ""
 
 
 @dataclass(frozen=True, slots=True)

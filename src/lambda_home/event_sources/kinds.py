@@ -158,6 +158,16 @@ EVERY_KIND_TAKES = frozenset(
 )
 
 
+# The kind behind each service's ARNs, and what their last part must have.
+_BY_SERVICE: Mapping[str, tuple[Kind, str]] = {
+    "kinesis": (Kind.KINESIS, "stream/"),
+    "dynamodb": (Kind.DYNAMODB, "stream/"),
+    "kafka": (Kind.MSK, ""),
+    "mq": (Kind.MQ, ""),
+    "rds": (Kind.DOCUMENTDB, ""),
+}
+
+
 def kind_of(members: Mapping[str, Any]) -> Kind:
     """The kind of source that a request or a mapping names.
 
@@ -174,17 +184,7 @@ def kind_of(members: Mapping[str, Any]) -> Kind:
 
 def _kind_of_arn(arn: str) -> Kind | None:
     service, resource = ([*arn.split(":", 5)[2::3], "", ""])[:2]
-    match service:
-        case "sqs":
-            return Kind.SQS_FIFO if resource.endswith(".fifo") else Kind.SQS
-        case "kinesis" if resource.startswith("stream/"):
-            return Kind.KINESIS
-        case "dynamodb" if "/stream/" in resource:
-            return Kind.DYNAMODB
-        case "kafka":
-            return Kind.MSK
-        case "mq":
-            return Kind.MQ
-        case "rds":
-            return Kind.DOCUMENTDB
-    return None
+    if service == "sqs":
+        return Kind.SQS_FIFO if resource.endswith(".fifo") else Kind.SQS
+    kind, part = _BY_SERVICE.get(service, (None, ""))
+    return kind if f"/{part}" in f"/{resource}" else None

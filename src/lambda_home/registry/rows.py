@@ -88,6 +88,8 @@ def _configuration(version: FunctionVersion) -> dict[str, object]:
         rare["layers"] = [asdict(layer) for layer in version.layers]
     if version.code.image_uri:
         rare["image_uri"] = version.code.image_uri
+    if version.code.kms_key_arn:
+        rare["code_kms_key_arn"] = version.code.kms_key_arn
     return rare | {
         "runtime": version.runtime,
         "handler": version.handler,
