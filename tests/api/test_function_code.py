@@ -288,6 +288,14 @@ def test_subnets_are_taken_as_they_are_where_there_is_no_ec2(api: LambdaClient) 
     assert api.list_functions()["Functions"]
 
 
+def test_a_key_that_a_zip_is_encrypted_with_is_shown_again(api: LambdaClient) -> None:
+    key = "arn:aws:kms:us-east-1:000000000000:key/0123"
+    request = basics()
+    request["Code"] = {**request["Code"], "SourceKMSKeyArn": key}
+    name = api.create_function(**request)["FunctionName"]
+    assert api.get_function(FunctionName=name)["Code"]["SourceKMSKeyArn"] == key
+
+
 def test_a_dry_run_changes_nothing(api: LambdaClient) -> None:
     name = create(api, SOURCE)
     before: Any = api.get_function_configuration(FunctionName=name)

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lambda_home.arns import Scope
@@ -39,7 +40,8 @@ async def fetch_code(backend: Backend, scope: Scope, given: Mapping[str, Any]) -
                 "Please do not provide other FunctionCode parameters when providing an ImageUri."
             )
         return await _image(backend, scope, given["ImageUri"])
-    return await keep_zip(backend, await fetch_zip(backend, scope, given))
+    code = await keep_zip(backend, await fetch_zip(backend, scope, given))
+    return replace(code, kms_key_arn=given.get("SourceKMSKeyArn") or "")
 
 
 async def fetch_zip(backend: Backend, scope: Scope, given: Mapping[str, Any]) -> bytes:

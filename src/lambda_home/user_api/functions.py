@@ -232,7 +232,8 @@ def _code(backend: Backend, call: Call, version: FunctionVersion) -> dict[str, A
     """Where the code is: a link that serves the very ZIP, or the image."""
     if not version.is_image:
         location = backend.links.link(call.base_url, version.code.key)
-        return {"RepositoryType": "S3", "Location": location}
+        key = version.code.kms_key_arn or None
+        return {"RepositoryType": "S3", "Location": location, "SourceKMSKeyArn": key}
     uri = version.code.image_uri
     repository = uri.partition("@")[0]
     if ":" in repository.rpartition("/")[2]:
