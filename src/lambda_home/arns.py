@@ -21,10 +21,11 @@ LATEST = "$LATEST"
 LATEST_PUBLISHED: Final = "$LATEST.PUBLISHED"
 PARTITION = "aws"
 
-_FUNCTION = re.compile(
-    r"(?:arn:(?P<partition>aws[a-zA-Z-]*):lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):function:"
-    r"|(?P<partial_account>\d{12}):function:"
-    r"|function:)?"
+_FUNCTION = re.compile(  # the model's pattern of a function name: every part may be missing
+    r"(?:arn:(?:aws[a-zA-Z-]*)?:lambda:)?"
+    r"(?:(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d):)?"
+    r"(?:(?P<account>\d{12}):)?"
+    r"(?:function:)?"
     r"(?P<name>[a-zA-Z0-9-_]+)"
     r"(?::(?P<qualifier>\$LATEST(?:\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
 )
@@ -74,7 +75,7 @@ class FunctionRef:
                 f"Functions from '{region}' are not reachable in this region ('{scope.region}')"
             )
             raise ResourceNotFoundException(message)
-        account = match["account"] or match["partial_account"]
+        account = match["account"]
         if account and account != scope.account:
             raise AccessDeniedException(None)
         inner = match["qualifier"]

@@ -26,6 +26,7 @@ The class name is AWS's error code, as botocore's model and `x-amzn-ErrorType` s
         ├── RequestTooLargeException     413  the payload is over the limit of the invocation type
         ├── RequestEntityTooLargeException  413  the whole request is over the limit
         ├── TooManyRequestsException     429  carries a Reason
+        ├── InvalidRuntimeException      502  nothing here runs the function's runtime
         ├── ServiceException             500  the platform failed, not the caller
         ├── NotImplementedException      501  an operation of the model without handler
         └── ServiceUnavailableException  503  shutting down
@@ -235,6 +236,13 @@ class ServiceException(ApiError):
 
     status = 500
     default_fault: ClassVar[str | None] = "Service"
+    message_member = "Message"
+
+
+class InvalidRuntimeException(ApiError):
+    """Nothing here runs the function's runtime; the message says what to install."""
+
+    status = 502
     message_member = "Message"
 
 

@@ -326,6 +326,6 @@ def test_bad_client_context_is_a_400(process_server: LiveServer, echo: str) -> N
 
 
 def test_operations_that_are_not_there_yet_say_so(process_server: LiveServer) -> None:
-    status, headers, answer = request(process_server, "GET", "/2018-10-31/layers")
+    status, headers, answer = request(process_server, "GET", "/2025-12-01/functions/f/durable-executions")
     assert (status, headers["x-amzn-ErrorType"]) == (501, "NotImplementedException")
-    assert "ListLayers" in json.loads(answer)["message"]
+    assert "ListDurableExecutionsByFunction" in json.loads(answer)["message"]

@@ -310,12 +310,19 @@ def test_a_dry_run_changes_nothing(api: LambdaClient) -> None:
 def test_a_function_on_managed_instances_has_a_latest_published_version(
     api: LambdaClient,
 ) -> None:
-    provider = "arn:aws:lambda:us-east-1:000000000000:capacity-provider:p"
-    config: Any = {
-        "LambdaManagedInstancesCapacityProviderConfig": {"CapacityProviderArn": provider}
+    provider: Any = api.create_capacity_provider(
+        CapacityProviderName=fresh_name("provider"),
+        VpcConfig={"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
+        PermissionsConfig={"CapacityProviderOperatorRoleArn": ROLE},
+    )
+    managed = {
+        "CapacityProviderArn": provider["CapacityProvider"]["CapacityProviderArn"],
+        "PerExecutionEnvironmentMaxConcurrency": 1,
     }
+    config: Any = {"LambdaManagedInstancesCapacityProviderConfig": managed}
     source = "def handler(event, context):\n    return context.function_version\n"
     name = create(api, source, CapacityProviderConfig=config)
+    assert api.get_function_configuration(FunctionName=name)["MemorySize"] == 2048
     first: Any = api.publish_version(FunctionName=name, PublishTo="LATEST_PUBLISHED")
     assert first["Version"] == "$LATEST.PUBLISHED"
     assert first["FunctionArn"].endswith(f":{name}:$LATEST.PUBLISHED")

@@ -89,6 +89,8 @@ class Resolver:
                 break
             for version in busy:
                 await self._deployer.when_settled(replace(ref, qualifier=version.version))
+        for version in versions:
+            await self._deployer.check_runtime(version)
         await self.load_capacity(ref.scope)
         await self._provisioner.settle(ref.scope, ref.name)
         resolved = Resolved(

@@ -15,7 +15,7 @@ from typing import Any
 import docker.errors
 import requests
 
-from lambda_home.sandboxes.base import SandboxError
+from lambda_home.sandboxes.base import RuntimeMissingError, SandboxError
 
 SETTING = "docker.images"
 
@@ -84,7 +84,7 @@ class BaseImages:
         if chosen is not None:
             image, why = self._local_or_pulled(chosen, _PATIENT_S)
             if image is None:
-                raise SandboxError(
+                raise RuntimeMissingError(
                     f"Image {chosen} of runtime {runtime} (setting {SETTING}) cannot be used: {why}"
                 )
             return BaseImage(chosen, str(image["Id"]))
@@ -94,7 +94,7 @@ class BaseImages:
         if image is not None:
             return BaseImage(preferred, str(image["Id"]))
         if local is None:
-            raise SandboxError(
+            raise RuntimeMissingError(
                 f"No base image for runtime {runtime}: {preferred} cannot be used ({why}) and"
                 f" {spare} is not there. Run `make base-images`, or set {SETTING}.{runtime!r} to"
                 " an image that is."
@@ -173,7 +173,9 @@ def _candidates(runtime: str) -> tuple[str, ...]:
 def _parsed(runtime: str) -> re.Match[str]:
     match = _RUNTIME.fullmatch(runtime)
     if match is None:
-        raise SandboxError(f"Runtime {runtime} is not supported: use a python or nodejs runtime.")
+        raise RuntimeMissingError(
+            f"Runtime {runtime} is not supported: use a python or nodejs runtime."
+        )
     return match
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from lambda_home.sandboxes.base import SandboxError
+from lambda_home.sandboxes.base import RuntimeMissingError
 
 _RUNTIME = re.compile(r"^(?:python3\.(?P<python>\d+)|nodejs(?P<nodejs>\d+)\.x)$")
 _SYSTEM_FOLDERS = ("/usr/local/bin", "/usr/bin")
@@ -103,7 +103,7 @@ def find(runtime: str, search: Search) -> Interpreter:
     if found is None:
         product, version = _product(kind, wanted)
         how = f"`pyenv install {version}`" if kind == "python" else f"`nvm install {version}`"
-        raise SandboxError(
+        raise RuntimeMissingError(
             f"{runtime} cannot run here: no {product} was found."
             f" Install {product} {version} (for example {how}) and start the server again."
         )
@@ -155,7 +155,7 @@ def any_python(search: Search) -> bool:
 def _parse(runtime: str) -> tuple[str, int]:
     match = _RUNTIME.match(runtime)
     if match is None:
-        raise SandboxError(
+        raise RuntimeMissingError(
             f"{runtime} cannot run as a process: only the python3.N and nodejsN.x runtimes can."
             " Use the Docker sandbox (sandbox.kind = docker) for it."
         )

@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from lambda_home.errors import InvalidParameterValueException
+from lambda_home.errors import InvalidParameterValueException, ValidationException
 from lambda_home.functions import ENVIRONMENT_LIMIT, FunctionVersion
 from lambda_home.registry.changes import Configuration
 from lambda_home.scheduler.variables import RESERVED
+from lambda_home.user_api.capacity_provider_rules import completed
 
 STORED = (
     "AcceleratorConfig",
@@ -44,6 +45,7 @@ _LOG_LEVELS = ("ApplicationLogLevel", "SystemLogLevel")
 _FIRST_WITH_SNAP_START = {"java": (11,), "python": (3, 12), "dotnet": (8,)}
 _VERSIONED = re.compile(r"(?P<family>[a-z]+)(?P<version>\d+(?:\.\d+)*)")
 _ARN_SERVICE = 2
+_MANAGED_MB = 2048
 
 
 def changes(params: Mapping[str, Any], latest: FunctionVersion | None = None) -> Configuration:
@@ -64,6 +66,14 @@ def changes(params: Mapping[str, Any], latest: FunctionVersion | None = None) ->
     old = latest.documents if latest is not None else {}
     documents = {name: params[name] for name in STORED if params.get(name) is not None}
     members["documents"] = {name: _kept(name, new, old) for name, new in documents.items()}
+    if params.get("CapacityProviderConfig"):
+        runtime = params.get("Runtime") or (latest.runtime if latest else "")
+        _check_managed(params, latest)
+        if latest is None:
+            members.setdefault("memory_mb", _MANAGED_MB)
+        members["documents"]["CapacityProviderConfig"] = completed(
+            params["CapacityProviderConfig"], runtime
+        )
     _check_snap_start(params, latest)
     _check_package_type(params, latest)
     return cast("Configuration", members)
@@ -116,6 +126,19 @@ def _dead_letters(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
             f"The dead-letter target {target} is neither an SQS queue nor an SNS topic."
         )
     return config
+
+
+def _check_managed(params: Mapping[str, Any], latest: FunctionVersion | None) -> None:
+    """Only a new function can go to managed instances, with memory enough (seen on AWS)."""
+    if latest is not None and "CapacityProviderConfig" not in latest.documents:
+        raise InvalidParameterValueException(
+            "CapacityProviderConfig isn't supported for Lambda Default functions."
+        )
+    if (params.get("MemorySize") or _MANAGED_MB) < _MANAGED_MB:
+        raise ValidationException(
+            "Lambda Managed Instance functions must have memory size greater than or equal to"
+            f" {_MANAGED_MB}"
+        )
 
 
 def _check_snap_start(params: Mapping[str, Any], latest: FunctionVersion | None) -> None:

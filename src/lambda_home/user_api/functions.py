@@ -12,7 +12,7 @@ from lambda_home.errors import InvalidParameterValueException
 from lambda_home.functions import UPDATING, FunctionVersion
 from lambda_home.registry.changes import ConfigKind, Configuration, NewFunction
 from lambda_home.registry.functions import Publish, check_revision
-from lambda_home.user_api import code_signing_rules, tag_rules
+from lambda_home.user_api import capacity_provider_uses, code_signing_rules, tag_rules
 from lambda_home.user_api.code_sources import fetch_code
 from lambda_home.user_api.documents import answer_arn, configuration, listed
 from lambda_home.user_api.function_settings import changes, check_code
@@ -192,6 +192,8 @@ async def _current(backend: Backend, ref: FunctionRef) -> FunctionVersion:
 async def _looked_up(backend: Backend, call: Call) -> tuple[Mapping[str, Any], Configuration]:
     """The parameters with what must exist put in its place, and the layers."""
     params, layers = call.params, Configuration()
+    if params.get("CapacityProviderConfig"):
+        await capacity_provider_uses.check(backend, call.scope, params["CapacityProviderConfig"])
     if params.get("Role"):
         await check_role(backend, call.scope, params["Role"])
     if params.get("VpcConfig") is not None:

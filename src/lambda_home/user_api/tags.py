@@ -19,6 +19,7 @@ from lambda_home.errors import InvalidParameterValueException, ResourceNotFoundE
 from lambda_home.event_sources import mappings
 from lambda_home.registry.configs import ConfigKind
 from lambda_home.registry.resources import ResourceKind
+from lambda_home.user_api import capacity_provider_rules
 from lambda_home.user_api.operations import Backend, Call, Result, operation
 from lambda_home.user_api.tag_rules import Tags, of_document, tags_of, with_tags, without_tags
 
@@ -27,6 +28,10 @@ _KINDS = {
     "event-source-mapping": ResourceKind.EVENT_SOURCE_MAPPING,
     "code-signing-config": ResourceKind.CODE_SIGNING_CONFIG,
     "capacity-provider": ResourceKind.CAPACITY_PROVIDER,
+}
+_STATES: Mapping[str, Callable[[Document, float, float], object]] = {
+    "event-source-mapping": mappings.state_of,
+    "capacity-provider": capacity_provider_rules.state_of,
 }
 _PARTS = 6  # of an ARN before the resource's name
 
@@ -125,10 +130,11 @@ def _change(
 
 
 def _existing(backend: Backend, resource: _Resource, found: Document | None) -> Document:
-    """What was found, if it is there still: a deleted mapping is stored until it is swept up."""
-    if found is not None and resource.kind == "event-source-mapping":
+    """What was found, if it is there still: what is deleted is stored until it is swept up."""
+    state_of = _STATES.get(resource.kind)
+    if found is not None and state_of is not None:
         now, hold_s = datetime.now(UTC).timestamp(), backend.rules.transition_ms / 1000
-        if mappings.state_of(found, now, hold_s) is None:
+        if state_of(found, now, hold_s) is None:
             found = None
     if found is None:
         raise _missing(resource)

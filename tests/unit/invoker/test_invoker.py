@@ -68,6 +68,9 @@ class SettledDeployer(Deployer):
             self.settle(version)
         return self._registry.get(ref)
 
+    async def check_runtime(self, version: FunctionVersion) -> None:
+        """Every runtime is there."""
+
 
 class CountingRegistry(FunctionRegistry):
     """Knows how often it was read."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lambda_home.arns import Scope
-from lambda_home.errors import InvalidParameterValueException
+from lambda_home.errors import InvalidParameterValueException, ValidationException
 from lambda_home.functions import Code, FunctionVersion
 from lambda_home.user_api.function_settings import changes, check_code
 
@@ -218,3 +218,25 @@ def test_code_must_be_of_the_functions_kind(
     with pytest.raises(InvalidParameterValueException) as caught:
         check_code(code, package_type, updating=updating)
     assert str(caught.value) == text
+
+
+def test_managed_instances_have_defaults_of_their_own_and_take_new_functions_only() -> None:
+    managed = {"CapacityProviderArn": "arn"}
+    params = {
+        **ZIP,
+        "CapacityProviderConfig": {"LambdaManagedInstancesCapacityProviderConfig": managed},
+    }
+    made: Any = changes(params)
+    assert made["memory_mb"] == 2048
+    kept_config = made["documents"]["CapacityProviderConfig"]
+    assert kept_config["LambdaManagedInstancesCapacityProviderConfig"] == {
+        "CapacityProviderArn": "arn",
+        "ExecutionEnvironmentMemoryGiBPerVCpu": 2.0,
+        "PerExecutionEnvironmentMaxConcurrency": 16,
+    }
+    assert "memory_mb" not in changes(params, version(documents=made["documents"]))
+    assert refusal(params, version()) == (
+        "CapacityProviderConfig isn't supported for Lambda Default functions."
+    )
+    with pytest.raises(ValidationException, match="greater than or equal to 2048"):
+        changes({**params, "MemorySize": 512})
