@@ -211,3 +211,17 @@ def test_a_weighted_alias_splits_its_traffic(api: LambdaClient) -> None:
     assert all(answer.payload[1] == answer.version for answer in answers)
     assert set(taken) == {"1", "2"}
     assert 45 <= taken["2"] <= 140  # five standard deviations around 90
+
+
+def test_aliases_are_paged_however_they_come_and_go(api: LambdaClient) -> None:
+    name = create(api, SOURCE)
+    api.publish_version(FunctionName=name)
+    for alias in "bdac":
+        api.create_alias(FunctionName=name, Name=alias, FunctionVersion="1")
+    first: Any = api.list_aliases(FunctionName=name, MaxItems=2)
+    api.delete_alias(FunctionName=name, Name="b")
+    api.create_alias(FunctionName=name, Name="aa", FunctionVersion="1")
+    assert first["NextMarker"] == arn(name, "c")
+    rest: Any = api.list_aliases(FunctionName=name, MaxItems=2, Marker=first["NextMarker"])
+    assert [item["Name"] for item in first["Aliases"] + rest["Aliases"]] == ["a", "b", "c", "d"]
+    assert "NextMarker" not in rest

@@ -23,7 +23,6 @@ from lambda_home.errors import (
 )
 from lambda_home.registry.changes import Change, ChangeKind, ConfigKind
 from lambda_home.registry.database import Database
-from lambda_home.registry.paging import from_marker, page_of
 from lambda_home.registry.queries import (
     ONE_FUNCTION,
     find_function,
@@ -126,26 +125,17 @@ class Aliases:
                 connection.execute(delete(CONFIGS).where(*its))
         self._tell(ref)
 
-    def listing(
-        self,
-        ref: FunctionRef,
-        *,
-        version: str | None = None,
-        marker: str | None = None,
-        max_items: int | None = None,
-    ) -> tuple[list[Document], str | None]:
-        """A page of a function's aliases by name, and the marker of the next.
+    def listing(self, ref: FunctionRef, version: str | None = None) -> dict[str, Document]:
+        """A function's aliases by name, in its order; a 404 for a missing function.
 
         With `version` only those that invoke it, by their weights too.
         """
-        after = from_marker(marker)
         with self._database.read() as connection:
             function = find_function(connection, ref)
             found = read_documents(connection, function.id, ConfigKind.ALIAS)
-        if version is not None:
-            found = {name: of for name, of in found.items() if version in versions_of(of)}
-        page, following = page_of(found, after, max_items)
-        return list(page.values()), following
+        if version is None:
+            return found
+        return {name: of for name, of in found.items() if version in versions_of(of)}
 
     def of(self, ref: FunctionRef) -> dict[str, Document]:
         """All aliases of a function by name; none if it has gone."""

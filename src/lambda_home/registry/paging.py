@@ -9,14 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from lambda_home.errors import InvalidParameterValueException
 from lambda_home.functions import FunctionVersion
-
-T = TypeVar("T")
 
 PAGE_LIMIT = 50
 """Items per page, even if more are asked for (API_ListFunctions, MaxItems)."""
@@ -44,17 +40,6 @@ START = Position("", -1)
 def page_size(max_items: int | None) -> int:
     """How many items a page holds when the caller asked for `max_items`."""
     return PAGE_LIMIT if max_items is None else max(1, min(max_items, PAGE_LIMIT))
-
-
-def page_of(
-    documents: Mapping[str, T], after: Position, max_items: int | None
-) -> tuple[dict[str, T], str | None]:
-    """A page of what a function has by name, in its order, and the marker of the next."""
-    limit = page_size(max_items)
-    names = [name for name in documents if name > after.name]
-    page = {name: documents[name] for name in names[:limit]}
-    more = len(names) > limit
-    return page, to_marker(Position(names[limit - 1], 0)) if more else None
 
 
 def to_marker(position: Position) -> str:

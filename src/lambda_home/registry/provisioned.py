@@ -22,7 +22,6 @@ from lambda_home.registry import capacity
 from lambda_home.registry.aliases import find_alias, versions_of
 from lambda_home.registry.changes import Change, ChangeKind, ConfigKind
 from lambda_home.registry.database import Database
-from lambda_home.registry.paging import from_marker, page_of
 from lambda_home.registry.queries import (
     find_function,
     find_version,
@@ -91,15 +90,11 @@ class ProvisionedConcurrency:
             write_document(connection, (function.id, _KIND, ref.qualifier or ""), None)
         self._tell(ref)
 
-    def listing(
-        self, ref: FunctionRef, marker: str | None = None, max_items: int | None = None
-    ) -> tuple[dict[str, Document], str | None]:
-        """A page of what is asked for by qualifier, and the marker of the next."""
-        after = from_marker(marker)
+    def listing(self, ref: FunctionRef) -> dict[str, Document]:
+        """What is asked for by qualifier, in its order; a 404 for a missing function."""
         with self._database.read() as connection:
             function = find_function(connection, ref)
-            found = read_documents(connection, function.id, _KIND)
-        return page_of(found, after, max_items)
+            return read_documents(connection, function.id, _KIND)
 
     def _tell(self, ref: FunctionRef) -> None:
         self._on_change(Change(ref.scope, ref.name, ChangeKind.CONFIGURED))

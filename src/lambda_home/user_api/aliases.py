@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 from lambda_home.arns import FunctionRef
 from lambda_home.registry.aliases import AliasChange
+from lambda_home.registry.paging import page_size
 from lambda_home.user_api.operations import Backend, Call, Result, operation
+from lambda_home.user_api.pages import page_from
 
 
 @operation("CreateAlias")
@@ -46,15 +49,12 @@ async def delete_alias(backend: Backend, call: Call) -> Result:
 async def list_aliases(backend: Backend, call: Call) -> Result:
     """A page of a function's aliases, or of those that invoke one version."""
     ref = replace(call.ref(), qualifier=None)
-    items, marker = await asyncio.to_thread(
-        backend.aliases.listing,
-        ref,
-        version=call.params.get("FunctionVersion"),
-        marker=call.params.get("Marker"),
-        max_items=call.params.get("MaxItems"),
-    )
-    aliases = [_answer(replace(ref, qualifier=item["Name"]), item) for item in items]
-    return {"Aliases": aliases, "NextMarker": marker}
+    version = call.params.get("FunctionVersion")
+    found = await asyncio.to_thread(backend.aliases.listing, ref, version)
+    items = [_answer(replace(ref, qualifier=name), document) for name, document in found.items()]
+    limit = page_size(call.params.get("MaxItems"))
+    page, marker = page_from(items, itemgetter("AliasArn"), call.params.get("Marker"), limit)
+    return {"Aliases": page, "NextMarker": marker}
 
 
 def _alias(call: Call) -> FunctionRef:

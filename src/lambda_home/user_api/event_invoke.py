@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from lambda_home.arns import LATEST, FunctionRef
@@ -17,6 +18,7 @@ from lambda_home.errors import InvalidParameterValueException, ResourceNotFoundE
 from lambda_home.registry.configs import ConfigKind
 from lambda_home.registry.paging import page_size
 from lambda_home.user_api.operations import Backend, Call, Result, operation
+from lambda_home.user_api.pages import page_from
 
 _MEMBERS = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 _ON_SUCCESS = frozenset({"lambda", "sns", "sqs", "events"})
@@ -78,13 +80,9 @@ async def list_function_event_invoke_configs(backend: Backend, call: Call) -> Re
     except ResourceNotFoundException:
         raise _no_function() from None
     items = [_shown(replace(ref, qualifier=name), document) for name, document in found.items()]
-    marker = call.params.get("Marker") or ""
-    following = [item for item in items if item["FunctionArn"] >= marker]
     limit = page_size(call.params.get("MaxItems"))
-    result: dict[str, Any] = {"FunctionEventInvokeConfigs": following[:limit]}
-    if len(following) > limit:
-        result["NextMarker"] = following[limit]["FunctionArn"]
-    return result
+    page, marker = page_from(items, itemgetter("FunctionArn"), call.params.get("Marker"), limit)
+    return {"FunctionEventInvokeConfigs": page, "NextMarker": marker}
 
 
 # ------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Pages whose marker is the key of the first item of the next page; pure.
 
-The marker is an identifier that the answer shows anyway, such as an ARN: what comes and goes before
-it neither repeats nor hides anything after it.
+AWS lists what belongs to one function like that. The marker is an identifier that the answer shows
+anyway, such as an ARN: what comes and goes before it neither repeats nor hides anything after it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ from typing import Any
 
 from lambda_home.arns import LATEST, FunctionRef
 from lambda_home.errors import InvalidParameterValueException
+from lambda_home.registry.paging import page_size
 from lambda_home.user_api.operations import Backend, Call, Result, operation
+from lambda_home.user_api.pages import page_from
 
 
 @operation("PutProvisionedConcurrencyConfig")
@@ -54,14 +56,15 @@ async def delete_provisioned_concurrency_config(backend: Backend, call: Call) ->
 async def list_provisioned_concurrency_configs(backend: Backend, call: Call) -> Result:
     """A page of a function's provisioned concurrency."""
     ref = replace(call.ref(), qualifier=None)
-    page, marker = await asyncio.to_thread(
-        backend.provisioned.listing, ref, call.params.get("Marker"), call.params.get("MaxItems")
-    )
+    found = await asyncio.to_thread(backend.provisioned.listing, ref)
+    arns = {replace(ref, qualifier=name).qualified_arn: name for name in found}
+    limit = page_size(call.params.get("MaxItems"))
+    page, marker = page_from(list(arns), str, call.params.get("Marker"), limit)
     items = []
-    for qualifier, document in page.items():
-        target = replace(ref, qualifier=qualifier)
-        answer = await _answer(backend, target, document)
-        items.append({"FunctionArn": target.qualified_arn, **answer})
+    for arn in page:
+        target = replace(ref, qualifier=arns[arn])
+        answer = await _answer(backend, target, found[arns[arn]])
+        items.append({"FunctionArn": arn, **answer})
     return {"ProvisionedConcurrencyConfigs": items, "NextMarker": marker}
 
 

@@ -79,16 +79,14 @@ def test_a_deleted_function_takes_its_aliases_along(world: World) -> None:
     assert aliases.of(ref()) == {}
 
 
-def test_aliases_are_paged_by_name_however_they_come_and_go(world: World) -> None:
-    aliases = versions(world, 1)
+def test_aliases_are_listed_by_name_and_by_the_versions_that_they_invoke(world: World) -> None:
+    aliases = versions(world, 2)
     for name in "bdac":
         aliases.create(ref("fn", name), AliasChange("1"))
-    first, marker = aliases.listing(ref(), max_items=2)
-    aliases.delete(ref("fn", "b"))
-    aliases.create(ref("fn", "aa"), AliasChange("1"))
-    rest, end = aliases.listing(ref(), marker=marker, max_items=2)
-    assert [item["Name"] for item in first + rest] == ["a", "b", "c", "d"]
-    assert end is None
+    aliases.create(ref("fn", "aa"), AliasChange("2", weights={"1": 0.5}))
+    aliases.create(ref("fn", "z"), AliasChange("2"))
+    assert list(aliases.listing(ref())) == ["a", "aa", "b", "c", "d", "z"]
+    assert list(aliases.listing(ref(), "1")) == ["a", "aa", "b", "c", "d"]
 
 
 @pytest.mark.parametrize(
