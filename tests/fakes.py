@@ -16,7 +16,14 @@ from lambda_home.arns import Scope
 from lambda_home.functions import READY, Code, FunctionVersion
 from lambda_home.invocations import Invocation
 from lambda_home.logs import LogEvent, LogStore
-from lambda_home.sandboxes.base import Exit, SandboxError, SandboxObserver, SandboxSpec
+from lambda_home.sandboxes.base import (
+    Exit,
+    Package,
+    Prepared,
+    SandboxError,
+    SandboxObserver,
+    SandboxSpec,
+)
 from lambda_home.scheduler.environments import Delivery, Environment, RuntimeAnswer
 from lambda_home.scheduler.events import FleetPlan
 from lambda_home.scheduler.scheduler import Scheduler
@@ -95,20 +102,20 @@ class ReadyPreparer:
 
     warning: str | None = None
 
-    async def prepare(self, code_key: str, runtime: str) -> str:
-        return f"{runtime}:{code_key}"
+    async def prepare(self, package: Package) -> Prepared:
+        return Prepared(f"{package.runtime}:{package.code_key}", ",".join(package.layer_keys))
 
     async def bare(self, runtime: str) -> str | None:
         return runtime
 
-    async def unpack(self, code_key: str, runtime: str) -> str | None:
-        return f"{runtime}:{code_key}"
+    async def unpack(self, package: Package) -> Prepared | None:
+        return await self.prepare(package)
 
-    async def prepare_ahead(self, code_key: str, runtime: str) -> None:
-        await self.prepare(code_key, runtime)
+    async def prepare_ahead(self, package: Package) -> None:
+        await self.prepare(package)
 
-    def warning_for(self, runtime: str) -> str | None:
-        del runtime
+    def warning_for(self, package: Package) -> str | None:
+        del package
         return self.warning
 
     async def discard_except(self, code_keys: frozenset[str]) -> None:
@@ -118,8 +125,8 @@ class ReadyPreparer:
 class FailingPreparer(ReadyPreparer):
     """The runtime cannot run here."""
 
-    async def prepare(self, code_key: str, runtime: str) -> str:
-        raise SandboxError(f"install {runtime} for {code_key}")
+    async def prepare(self, package: Package) -> Prepared:
+        raise SandboxError(f"install {package.runtime} for {package.code_key}")
 
 
 class QuietSandbox:
@@ -140,9 +147,9 @@ class QuietSandbox:
         self.running[spec.id] = spec
 
     async def place(
-        self, environment_id: str, folder: str, environment: Mapping[str, str]
+        self, environment_id: str, package: Prepared, environment: Mapping[str, str]
     ) -> Mapping[str, str]:
-        self.verbs.append(f"place {folder}")
+        self.verbs.append(f"place {package.code}")
         if environment_id not in self.running:
             raise SandboxError("not running")
         return environment

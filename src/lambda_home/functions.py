@@ -6,7 +6,8 @@ Limits: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -67,6 +68,11 @@ class Layer:
     arn: str
     key: str
     size: int
+
+
+def layers_key(layer_keys: Sequence[str]) -> str:
+    """The key of what a list of layers makes together, told apart from that of any ZIP."""
+    return hashlib.sha256("\n".join(("layers", *layer_keys)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +149,12 @@ class FunctionVersion:
 
     @property
     def code_keys(self) -> frozenset[str]:
-        """The keys of all ZIPs that it is made of."""
-        return frozenset(key for key in (self.code.key, *(of.key for of in self.layers)) if key)
+        """The keys of all ZIPs that it is made of, and of its list of layers."""
+        keys = [self.code.key] if self.code.key else []
+        if self.layers:
+            layers = [layer.key for layer in self.layers]
+            keys += [*layers, layers_key(layers)]
+        return frozenset(keys)
 
     @property
     def is_latest(self) -> bool:

@@ -146,10 +146,11 @@ async def _process(ground: Ground, reason: str) -> Chosen:
     if not found:
         raise SandboxError(f"{reason}; and as processes: {how}")
     runtimes = bundled("runtimes")
-    preparer = RunnablePreparer(ground.store, ground.data_dir / "unpacked", search, runtimes)
     tasks = TaskFolders(ground.data_dir / "tasks")
     place = Place(runtimes, libraries / "python", search, tasks)
     sandbox = ProcessSandbox(place, ground.runtime_port, ground.endpoints)
+    unpacked = ground.data_dir / "unpacked"
+    preparer = RunnablePreparer(ground.store, unpacked, search, runtimes, shows_opt=sandbox.wrapped)
 
     async def nothing() -> None:
         """Nothing can be asked of processes that run nowhere else, and nothing is open."""

@@ -325,6 +325,21 @@ def test_bad_client_context_is_a_400(process_server: LiveServer, echo: str) -> N
         assert (status, headers["x-amzn-ErrorType"]) == (400, "InvalidRequestContentException")
 
 
+def test_an_empty_invocation_type_is_none(process_server: LiveServer, echo: str) -> None:
+    path = f"{FUNCTIONS}/{echo}/invocations"
+    assert request(process_server, "POST", path, b"1", X_Amz_Invocation_Type="")[0] == 200
+
+
+def test_nulls_among_subnets_name_nothing(process_server: LiveServer) -> None:
+    body = {
+        "CapacityProviderName": "nulls",
+        "VpcConfig": {"SubnetIds": [None], "SecurityGroupIds": []},
+        "PermissionsConfig": {"CapacityProviderOperatorRoleArn": ROLE},
+    }
+    path = "/2025-11-30/capacity-providers"
+    assert request(process_server, "POST", path, json.dumps(body).encode())[0] < 500
+
+
 def test_operations_that_are_not_there_yet_say_so(process_server: LiveServer) -> None:
     status, headers, answer = request(process_server, "GET", "/2025-12-01/functions/f/durable-executions")
     assert (status, headers["x-amzn-ErrorType"]) == (501, "NotImplementedException")

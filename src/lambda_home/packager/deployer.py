@@ -15,11 +15,17 @@ from typing import Protocol
 import structlog
 
 from lambda_home.arns import FunctionRef
-from lambda_home.errors import ServiceException
+from lambda_home.errors import InvalidRuntimeException, ServiceException
 from lambda_home.functions import READY, FunctionVersion, State, Status, UpdateStatus
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.functions import FunctionRegistry
-from lambda_home.sandboxes.base import CodePreparer, NotNowError, SandboxError
+from lambda_home.sandboxes.base import (
+    CodePreparer,
+    NotNowError,
+    Package,
+    RuntimeMissingError,
+    SandboxError,
+)
 
 _PARALLEL = 4
 _TIDY_AFTER_S = 10.0
@@ -60,6 +66,7 @@ class Deployer:
         self._workers: list[asyncio.Task[None]] = []
         self._slots = asyncio.Semaphore(_PARALLEL)
         self._prepared_at: dict[str, float] = {}
+        self._missing: dict[str, str] = {}
 
     async def open(self, in_use: InUse) -> None:
         """Start working; what a dead server left pending comes first."""
@@ -97,6 +104,21 @@ class Deployer:
             if not version.status.busy:
                 return version
             await changed.wait()
+
+    async def check_runtime(self, version: FunctionVersion) -> None:
+        """Raise InvalidRuntimeException if nothing runs the version's runtime, as far as is known.
+
+        What was missing is looked for again: it may have been installed.
+        """
+        if version.runtime not in self._missing:
+            return
+        try:
+            await self._preparer.prepare_ahead(Package.of(version))
+        except RuntimeMissingError as error:
+            raise InvalidRuntimeException(str(error)) from error
+        except SandboxError:
+            return  # the start will say so
+        del self._missing[version.runtime]
 
     def forget_recent(self) -> None:
         """Let the next `tidy` look at everything, also at what was just prepared."""
@@ -142,7 +164,12 @@ class Deployer:
             if not version.is_image:
                 async with self._slots:
                     self._prepared_at.update(dict.fromkeys(version.code_keys, loop.time()))
-                    await self._preparer.prepare_ahead(version.code.key, version.runtime)
+                    await self._preparer.prepare_ahead(Package.of(version))
+                self._missing.pop(version.runtime, None)
+            status = READY
+        except RuntimeMissingError as error:
+            # AWS has them all: the function is made, and each invoke says what is missing here.
+            self._missing[version.runtime] = str(error)
             status = READY
         except NotNowError as error:
             status = _not_ahead(str(error))

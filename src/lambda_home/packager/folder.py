@@ -1,5 +1,7 @@
 """Packages unpacked to folders, for sandboxes that run processes of this machine.
 
+The layers of a list are unpacked into one folder, which all functions with that list share.
+
 A folder is unpacked beside its place and renamed, so it is there in full or not at all. Folders are
 read-only and readable for everyone, because functions run as another user.
 """
@@ -10,14 +12,16 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from lambda_home.errors import ApiError
-from lambda_home.packager.archive import Archive, Bytes, Entry, Kind, content, inspect
+from lambda_home.functions import layers_key
+from lambda_home.packager.archive import Bytes, Entry, Kind, content, inspect
+from lambda_home.packager.layers import Piece, merged
 from lambda_home.packager.store import CodeStore, CodeUnavailableError, checked_key, is_key
-from lambda_home.sandboxes.base import NotNowError, SandboxError
+from lambda_home.sandboxes.base import NotNowError, Package, Prepared, SandboxError
 
 _UNPACKING = ".unpacking-"
 _DISCARDED = ".discarded-"
@@ -29,7 +33,7 @@ _WRITE_BITS = 0o222
 _MOST_PLACED = 2000
 
 
-def extract(archive: Archive, data: Bytes, target_dir: Path, *, read_only: bool = False) -> None:
+def extract(pieces: Sequence[Piece], target_dir: Path, *, read_only: bool = False) -> None:
     """Unpack into `target_dir`, an empty folder that nobody else can write to.
 
     Links are made last, so that no write can go through one. With `read_only` nobody gets the
@@ -42,7 +46,7 @@ def extract(archive: Archive, data: Bytes, target_dir: Path, *, read_only: bool 
     try:
         root = os.open(target_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            _fill(root, archive, data, masked)
+            _fill(root, pieces, masked)
         finally:
             os.close(root)
     except BaseException:
@@ -60,7 +64,9 @@ def remove_tree(path: Path) -> None:
 
 
 class FolderPreparer:
-    """The CodePreparer of the process sandbox: `root`/<code key> holds the unpacked package.
+    """The CodePreparer of the process sandbox: `root`/<key> holds what was unpacked.
+
+    The key is that of the code, or of a list of layers.
 
     `check_runtime` raises SandboxError for a runtime that cannot run here; it is asked first, so
     that a missing interpreter is told while the function is being made. Making the preparer blocks
@@ -83,35 +89,48 @@ class FolderPreparer:
                 remove_tree(path)
         (root / _BOOT).write_text(boot_id)
 
-    async def prepare(self, code_key: str, runtime: str) -> str:
-        """The folder with the unpacked package. Raises SandboxError."""
-        self._check_runtime(runtime)
-        folder = self._root / checked_key(code_key)
-        lock = self._locks.setdefault(code_key, asyncio.Lock())
-        async with lock:
-            if not os.path.isdir(folder):  # noqa: ASYNC240, PTH112 - one stat, no wait
-                await asyncio.to_thread(self._unpack, code_key, folder)
-        return str(folder)
+    async def prepare(self, package: Package) -> Prepared:
+        """The folders with the unpacked package. Raises SandboxError."""
+        self._check_runtime(package.runtime)
+        code = await self._folder(checked_key(package.code_key), (package.code_key,))
+        if not package.layer_keys:
+            return Prepared(code)
+        return Prepared(
+            code, await self._folder(layers_key(package.layer_keys), package.layer_keys)
+        )
 
-    async def unpack(self, code_key: str, runtime: str) -> str | None:
-        """The same folder; None if it has too many entries to be placed quickly."""
-        folder = await self.prepare(code_key, runtime)
-        size = self._sizes.get(code_key)
-        if size is None:
-            size = self._sizes[code_key] = await asyncio.to_thread(_entries, folder)
-        return folder if size <= _MOST_PLACED else None
+    async def unpack(self, package: Package) -> Prepared | None:
+        """The same folders; None if they have too many entries to be placed quickly."""
+        prepared = await self.prepare(package)
+        size = await self._size(package.code_key, prepared.code)
+        if prepared.opt:
+            size += await self._size(layers_key(package.layer_keys), prepared.opt)
+        return prepared if size <= _MOST_PLACED else None
 
     async def discard_except(self, code_keys: frozenset[str]) -> None:
         """Delete the folders of all other code, save those being prepared at this moment."""
         await asyncio.to_thread(self._discard, code_keys | frozenset(self._locks))
 
-    def _unpack(self, key: str, folder: Path) -> None:
+    async def _folder(self, key: str, zips: tuple[str, ...]) -> str:
+        folder = self._root / key
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            if not os.path.isdir(folder):  # noqa: ASYNC240, PTH112 - one stat, no wait
+                await asyncio.to_thread(self._unpack, zips, folder)
+        return str(folder)
+
+    async def _size(self, key: str, folder: str) -> int:
+        size = self._sizes.get(key)
+        if size is None:
+            size = self._sizes[key] = await asyncio.to_thread(_entries, folder)
+        return size
+
+    def _unpack(self, zips: tuple[str, ...], folder: Path) -> None:
         unfinished = None
         try:
-            data = self._store.read(key)
-            archive = inspect(data)
+            found = contents(self._store, zips)
             unfinished = Path(tempfile.mkdtemp(prefix=_UNPACKING, dir=self._root))
-            extract(archive, data, unfinished, read_only=True)
+            extract(found, unfinished, read_only=True)
             unfinished.rename(folder)
         except (ApiError, CodeUnavailableError) as error:
             raise SandboxError(f"Cannot unpack the code: {error}") from error
@@ -130,14 +149,24 @@ class FolderPreparer:
                 remove_tree(doomed)
 
 
-def _fill(root: int, archive: Archive, data: Bytes, masked: int) -> None:
-    directories = [entry for entry in archive.entries if entry.kind is Kind.DIRECTORY]
+def contents(store: CodeStore, keys: Sequence[str]) -> list[Piece]:
+    """What one ZIP of the store holds, or several unzipped one over the other.
+
+    Raises CodeUnavailableError, and InvalidParameterValueException for what may not be unpacked.
+    """
+    datas = [store.read(key) for key in keys]
+    return merged([(inspect(data), data) for data in datas])
+
+
+def _fill(root: int, pieces: Sequence[Piece], masked: int) -> None:
+    entries = [piece.entry for piece in pieces]
+    directories = [entry for entry in entries if entry.kind is Kind.DIRECTORY]
     for entry in directories:
         os.mkdir(entry.path, 0o700, dir_fd=root)
-    for entry in archive.entries:
-        if entry.kind is Kind.FILE:
-            _write_file(root, entry, data, entry.mode & ~masked)
-    for entry in archive.entries:
+    for piece in pieces:
+        if piece.entry.kind is Kind.FILE:
+            _write_file(root, piece.entry, piece.data, piece.entry.mode & ~masked)
+    for entry in entries:
         if entry.kind is Kind.SYMLINK:
             os.symlink(entry.target, entry.path, dir_fd=root)
     for entry in reversed(directories):  # children first: times and rights change last

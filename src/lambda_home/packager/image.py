@@ -3,6 +3,8 @@
     lambda-home/runtime-<runtime>:<hash of base image and bootstrap>     one for each runtime
     lambda-home/function:<instance>-<code>-<hash of the runtime image>   one for each code
 
+Layers are at /opt; their list's key then follows that of the code.
+
 A function image is made by putting the code into a container that never runs and committing it:
 110 ms, where a build of FROM and COPY takes 150 ms and LABEL another 100 (two cores, 1 kB).
 """
@@ -17,7 +19,7 @@ import re
 import tarfile
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 from weakref import WeakValueDictionary
@@ -28,17 +30,25 @@ import structlog
 
 from lambda_home.bundled import bundled
 from lambda_home.errors import ApiError
-from lambda_home.packager.archive import Kind, content, inspect
+from lambda_home.functions import layers_key
+from lambda_home.packager.archive import Kind, content
 from lambda_home.packager.base_image import BaseImages, family_of
-from lambda_home.packager.folder import FolderPreparer
+from lambda_home.packager.folder import FolderPreparer, contents
 from lambda_home.packager.store import CodeStore, CodeUnavailableError, checked_key
-from lambda_home.sandboxes.base import NotNowError, SandboxError
+from lambda_home.sandboxes.base import (
+    NotNowError,
+    Package,
+    Prepared,
+    RuntimeMissingError,
+    SandboxError,
+)
 
 FUNCTIONS = "lambda-home/function"
 RUNTIMES = "lambda-home/runtime"
 
 _BUILDERS = "lambda-home-build"
-_TASK_ROOT = "/var/task"
+_TASK_ROOT, _ROOT, _OPT = "/var/task", "/", "opt/"
+_OPT_LABEL = "lambda-home.opt"
 _CODE_DIGITS = 40
 _HASH_DIGITS = 16
 _IN_MEMORY = 8 * 1024 * 1024
@@ -73,23 +83,25 @@ class ImagePreparer:
         self._instance = _digest(instance_id.encode())[:12]
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._runtimes: dict[str, str] = {}
-        self._recipes: dict[str, tuple[str, str]] = {}
+        self._recipes: dict[str, Package] = {}
         self._made: set[str] = set()
+        self._with_own_opt: set[str] = set()
         self._warnings: dict[str, str | None] = {}
         self._building: set[str] = set()
         self._guard = threading.Lock()
 
-    async def prepare(self, code_key: str, runtime: str) -> str:
+    async def prepare(self, package: Package) -> Prepared:
         """The tag of the function image, built if it is not there. Raises SandboxError."""
-        checked_key(code_key)
-        remembered = runtime in self._runtimes
+        checked_key(package.code_key)
+        remembered = package.runtime in self._runtimes
         try:
-            return await self._prepare(code_key, runtime)
+            return await self._prepare(package)
         except SandboxError:
             if not remembered:
                 raise
-            self._runtimes.pop(runtime, None)  # its image may have been removed behind our back
-            return await self._prepare(code_key, runtime)
+            # Its image may have been removed behind our back.
+            self._runtimes.pop(package.runtime, None)
+            return await self._prepare(package)
 
     async def rebuild(self, tag: str) -> None:
         """Make an image again that was removed behind our back. Raises SandboxError."""
@@ -100,27 +112,33 @@ class ImagePreparer:
                 return
         if tag not in self._recipes:
             raise SandboxError(f"Image {tag} is not in the Docker daemon.")
-        code_key, runtime = self._recipes[tag]
+        package = self._recipes[tag]
         self._made.discard(tag)
-        self._runtimes.pop(runtime, None)
-        await self.prepare(code_key, runtime)
+        self._runtimes.pop(package.runtime, None)
+        await self.prepare(package)
 
     async def bare(self, runtime: str) -> str | None:
-        """The image of a runtime, without a function. Raises SandboxError."""
-        return None if self._folders is None else await self._parent(runtime)
+        """The image of a runtime, without a function. Raises SandboxError.
 
-    async def unpack(self, code_key: str, runtime: str) -> str | None:
-        """A folder with the code, None if it is too large to be placed. Raises SandboxError."""
-        return None if self._folders is None else await self._folders.unpack(code_key, runtime)
+        None if the image has something of its own at /opt, which a spare's folder would hide.
+        """
+        if self._folders is None:
+            return None
+        parent = await self._parent(runtime)
+        return None if parent in self._with_own_opt else parent
 
-    async def prepare_ahead(self, code_key: str, runtime: str) -> None:
+    async def unpack(self, package: Package) -> Prepared | None:
+        """Folders with the code and layers, None if they are too large. Raises SandboxError."""
+        return None if self._folders is None else await self._folders.unpack(package)
+
+    async def prepare_ahead(self, package: Package) -> None:
         """Unpack the code for a spare; make an image only of what spares do not take."""
-        if await self.bare(runtime) is None or await self.unpack(code_key, runtime) is None:
-            await self.prepare(code_key, runtime)
+        if await self.bare(package.runtime) is None or await self.unpack(package) is None:
+            await self.prepare(package)
 
-    def warning_for(self, runtime: str) -> str | None:
+    def warning_for(self, package: Package) -> str | None:
         """What is not as on AWS with a runtime that was prepared, in one line for its log."""
-        return self._warnings.get(runtime)
+        return self._warnings.get(package.runtime)
 
     async def discard_except(self, code_keys: frozenset[str]) -> None:
         """Remove this instance's images of all other code; one in use stays until next time."""
@@ -136,36 +154,42 @@ class ImagePreparer:
                 self._runtimes[runtime] = parent
         return parent
 
-    async def _prepare(self, code_key: str, runtime: str) -> str:
-        parent = await self._parent(runtime)
-        tag = self._tag(code_key, parent)
+    async def _prepare(self, package: Package) -> Prepared:
+        parent = await self._parent(package.runtime)
+        tag = self._tag(package, parent)
         async with self._lock(tag):
             if tag not in self._made:
-                await asyncio.to_thread(self._function_image, tag, parent, code_key)
-                self._recipes[tag] = (code_key, runtime)
+                await asyncio.to_thread(self._function_image, tag, parent, package)
+                self._recipes[tag] = package
                 self._made.add(tag)
-        return tag
+        return Prepared(tag)
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
 
-    def _tag(self, code_key: str, parent: str) -> str:
-        runtime_hash = parent.rpartition(":")[2]
-        return f"{FUNCTIONS}:{self._instance}-{code_key[:_CODE_DIGITS]}-{runtime_hash}"
+    def _tag(self, package: Package, parent: str) -> str:
+        names = [self._instance, package.code_key[:_CODE_DIGITS], parent.rpartition(":")[2]]
+        if package.layer_keys:
+            names.insert(2, layers_key(package.layer_keys)[:_CODE_DIGITS])
+        return f"{FUNCTIONS}:{'-'.join(names)}"
 
     def _runtime_image(self, runtime: str) -> str:
         base = self._bases.find(runtime)
         self._warnings[runtime] = base.warning
         folder = bundled("runtimes") / family_of(runtime)
         if not (folder / "Dockerfile").is_file():
-            raise SandboxError(f"The bootstrap of runtime {runtime} is not installed: {folder}")
+            raise RuntimeMissingError(
+                f"The bootstrap of runtime {runtime} is not installed: {folder}"
+            )
         files = {str(path.relative_to(folder)): path.read_bytes() for path in _files(folder)}
         recipe = (folder / "Dockerfile").read_bytes()
         digest = hashlib.sha256(base.id.encode() + b"\0" + recipe)
         for name, data in files.items():
             digest.update(f"\0{name}\0{len(data)}\0".encode() + data)
         tag = f"{RUNTIMES}-{runtime}:{digest.hexdigest()[:_HASH_DIGITS]}"
-        if not self._exists(tag):
+        labels = self._labels(tag)
+        if labels is None:
+            labels = {"lambda-home": "1", _OPT_LABEL: self._opt_of(base.reference)}
             with tempfile.SpooledTemporaryFile(_IN_MEMORY) as context:
                 with tarfile.open(fileobj=context, mode="w") as tar:
                     _add(tar, "Dockerfile", recipe, 0o644)
@@ -173,32 +197,59 @@ class ImagePreparer:
                         mode = (folder / name).stat().st_mode & 0o111
                         _add(tar, f"runtime/{name}", data, 0o755 if mode else 0o644)
                 arguments = {"BASE": base.reference}
-                self._build(tag, context, arguments, {"lambda-home": "1"})
+                self._build(tag, context, arguments, labels)
             self._discard_former(tag)
+        if labels.get(_OPT_LABEL):
+            self._with_own_opt.add(tag)
         return tag
 
-    def _function_image(self, tag: str, parent: str, code_key: str) -> None:
+    def _opt_of(self, image: str) -> str:
+        """The first thing that an image has at /opt; empty if nothing."""
+        client = self._client
+        try:
+            container = client.create_container_from_config({"Image": image, "Cmd": ["-"]})["Id"]
+            try:
+                chunks, _ = client.get_archive(container, "/opt")
+                with tarfile.open(fileobj=_Stream(iter(chunks)), mode="r|") as tar:
+                    names = [item.name for item, _ in zip(tar, range(2), strict=False)]
+            except docker.errors.NotFound:
+                return ""
+            finally:
+                client.remove_container(container, force=True)
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise NotNowError(f"Docker could not look into {image}: {error}") from error
+        return names[1] if len(names) > 1 else ""
+
+    def _function_image(self, tag: str, parent: str, package: Package) -> None:
         with self._guard:
             self._building.add(tag)
         try:
-            if self._exists(tag):
+            if self._labels(tag) is not None:
                 return
-            with tempfile.SpooledTemporaryFile(_IN_MEMORY) as code:
-                self._write_code(code, code_key)
-                code.seek(0)
-                self._commit(tag, parent, code_key, code)
+            with contextlib.ExitStack() as stack:
+                code = stack.enter_context(self._tar((package.code_key,)))
+                put = [(_TASK_ROOT, code)]
+                if package.layer_keys:
+                    put.append((_ROOT, stack.enter_context(self._tar(package.layer_keys, _OPT))))
+                self._commit(tag, parent, package, put)
         finally:
             with self._guard:
                 self._building.discard(tag)
 
-    def _write_code(self, code: IO[bytes], code_key: str) -> None:
-        """The code as it was judged safe, as a tar whose files belong to root."""
+    @contextlib.contextmanager
+    def _tar(self, keys: Sequence[str], below: str = "") -> Iterator[IO[bytes]]:
+        """ZIPs as they were judged safe, as a tar whose files belong to root."""
+        with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+            self._write(file, keys, below)
+            file.seek(0)
+            yield file
+
+    def _write(self, file: IO[bytes], keys: Sequence[str], below: str) -> None:
         try:
-            data = self._store.read(code_key)
-            archive = inspect(data)
-            with tarfile.open(fileobj=code, mode="w", format=tarfile.PAX_FORMAT) as tar:
-                for entry in archive.entries:
-                    item = tarfile.TarInfo(entry.path)
+            found = contents(self._store, keys)
+            with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+                for entry, data in ((piece.entry, piece.data) for piece in found):
+                    item = tarfile.TarInfo(below + entry.path)
                     item.mode, item.mtime = entry.mode, entry.modified
                     if entry.kind is Kind.FILE:
                         item.size = entry.size
@@ -213,14 +264,16 @@ class ImagePreparer:
         except OSError as error:
             raise NotNowError(f"Cannot unpack the code: {error}") from error
 
-    def _commit(self, tag: str, parent: str, code_key: str, code: IO[bytes]) -> None:
+    def _commit(
+        self, tag: str, parent: str, package: Package, put: Sequence[tuple[str, IO[bytes]]]
+    ) -> None:
         client, name = self._client, self._builder_name(tag)
         config = {
             "Image": parent,
             "Labels": {  # the image inherits them, and so do its containers
                 "lambda-home": "1",
                 "lambda-home.instance": self._instance_id,
-                "lambda-home.code": code_key,
+                "lambda-home.code": package.code_key,
             },
             "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none", "Config": {}}},
         }
@@ -229,7 +282,8 @@ class ImagePreparer:
                 client.remove_container(name, force=True)  # of a server that died over it
             container = client.create_container_from_config(config, name)["Id"]
             try:
-                client.put_archive(container, _TASK_ROOT, code)
+                for folder, tar in put:
+                    client.put_archive(container, folder, tar)
                 repository, _, version = tag.partition(":")
                 client.commit(container, repository, version)
             finally:
@@ -264,14 +318,15 @@ class ImagePreparer:
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise NotNowError(f"Docker could not build {tag}: {error}") from error
 
-    def _exists(self, tag: str) -> bool:
+    def _labels(self, tag: str) -> Mapping[str, str] | None:
+        """The labels of an image; None if it is not there."""
         try:
-            self._client.inspect_image(tag)
+            image: dict[str, Any] = self._client.inspect_image(tag)
         except docker.errors.ImageNotFound:
-            return False
+            return None
         except (docker.errors.DockerException, requests.RequestException) as error:
             raise NotNowError(f"The Docker daemon does not answer: {error}") from error
-        return True
+        return (image.get("Config") or {}).get("Labels") or {}
 
     def _discard_former(self, tag: str) -> None:
         """Remove the runtime's images with an older bootstrap or base.
@@ -300,7 +355,7 @@ class ImagePreparer:
                 with contextlib.suppress(docker.errors.NotFound):
                     self._client.remove_container(container["Id"], force=True)
 
-    def _discard(self, codes: set[str]) -> None:
+    def _discard(self, keys: set[str]) -> None:
         try:
             self._discard_builders()
             images = self._client.images(name=FUNCTIONS)
@@ -308,8 +363,8 @@ class ImagePreparer:
             _log.warning("image_list_failed", error=str(error))
             return
         for tag in (tag for image in images for tag in image["RepoTags"] or ()):
-            instance, _, rest = tag.removeprefix(f"{FUNCTIONS}:").partition("-")
-            if instance != self._instance or rest.partition("-")[0] in codes:
+            instance, *made_of, _ = tag.removeprefix(f"{FUNCTIONS}:").split("-")
+            if instance != self._instance or keys.issuperset(made_of):
                 continue
             with self._guard:
                 if tag in self._building:

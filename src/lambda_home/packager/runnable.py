@@ -6,43 +6,72 @@ import asyncio
 import subprocess
 from pathlib import Path
 
+from lambda_home.functions import layers_key
 from lambda_home.packager.folder import FolderPreparer
 from lambda_home.packager.store import CodeStore
+from lambda_home.sandboxes.base import Package, Prepared
 from lambda_home.sandboxes.interpreters import Interpreter, Search, find
 
 _COMPILE_PATIENCE_S = 60
+_NO_OPT = (
+    "The layers are at {}, not at /opt, which a process without bubblewrap shares with the machine."
+    " PATH, LD_LIBRARY_PATH, NODE_PATH and PYTHONPATH lead there; whatever names /opt itself fails."
+)
 
 
 class RunnablePreparer(FolderPreparer):
-    """A FolderPreparer that knows which interpreter runs a runtime, and makes it start fast."""
+    """A FolderPreparer that knows which interpreter runs a runtime, and makes it start fast.
 
-    def __init__(self, store: CodeStore, root: Path, search: Search, runtimes: Path) -> None:
+    `shows_opt`: whether environments have an /opt of their own. Without one, those with layers are
+    started for themselves, because the loader reads LD_LIBRARY_PATH only then.
+    """
+
+    def __init__(
+        self, store: CodeStore, root: Path, search: Search, runtimes: Path, *, shows_opt: bool
+    ) -> None:
         super().__init__(store, root, lambda _: None)
         self._search = search
+        self._shows_opt = shows_opt
         self._runtimes = runtimes
+        self._found: dict[str, Interpreter] = {}
         self._compiled: set[Path] = set()
         self._compiling = asyncio.Lock()
 
-    async def prepare(self, code_key: str, runtime: str) -> str:
-        """The folder with the unpacked package. Raises SandboxError if nothing runs `runtime`."""
-        interpreter = await asyncio.to_thread(find, runtime, self._search)
+    async def prepare(self, package: Package) -> Prepared:
+        """The folders with the unpacked package. Raises SandboxError if nothing runs it."""
+        interpreter = await self._interpreter(package.runtime)
         if interpreter.family == "python" and interpreter.path not in self._compiled:
             async with self._compiling:
                 await asyncio.to_thread(self._compile, interpreter)
-        return await super().prepare(code_key, runtime)
+        return await super().prepare(package)
 
     async def bare(self, runtime: str) -> str | None:
         """Spares need nothing but their interpreter. Raises SandboxError if there is none."""
-        await asyncio.to_thread(find, runtime, self._search)
+        await self._interpreter(runtime)
         return ""
 
-    async def prepare_ahead(self, code_key: str, runtime: str) -> None:
-        """Unpack the package."""
-        await self.prepare(code_key, runtime)
+    async def unpack(self, package: Package) -> Prepared | None:
+        """The same folders, if a spare can be shown them."""
+        if package.layer_keys and not self._shows_opt:
+            return None
+        return await super().unpack(package)
 
-    def warning_for(self, runtime: str) -> str | None:
-        """What the function's log should say if another version of the interpreter runs it."""
-        return find(runtime, self._search).note or None
+    async def prepare_ahead(self, package: Package) -> None:
+        """Unpack the package."""
+        await self.prepare(package)
+
+    def warning_for(self, package: Package) -> str | None:
+        """Whether another version of the interpreter runs it, and layers that are not at /opt."""
+        notes = [find(package.runtime, self._search).note]
+        if package.layer_keys and not self._shows_opt:
+            notes.append(_NO_OPT.format(self._root / layers_key(package.layer_keys)))
+        return " ".join(filter(None, notes)) or None
+
+    async def _interpreter(self, runtime: str) -> Interpreter:
+        found = self._found.get(runtime)
+        if found is None:
+            found = self._found[runtime] = await asyncio.to_thread(find, runtime, self._search)
+        return found
 
     def _compile(self, interpreter: Interpreter) -> None:
         """Write the bootstrap's byte code: environments see it read-only, and each would compile.

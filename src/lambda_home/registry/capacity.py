@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, true, union, update
+from sqlalchemy import Connection, Row, func, select, union, update
 
 from lambda_home.arns import Scope
 from lambda_home.errors import InvalidParameterValueException
-from lambda_home.functions import MINIMUM_UNRESERVED, State
+from lambda_home.functions import MINIMUM_UNRESERVED, State, layers_key
 from lambda_home.registry.changes import ConfigKind, Usage
 from lambda_home.registry.rows import LATEST_NUMBER
 from lambda_home.registry.tables import CONFIGS, FUNCTIONS, LAYER_VERSIONS, LAYERS, VERSIONS
@@ -102,28 +102,34 @@ def usage(connection: Connection, scope: Scope) -> Usage:
 
 
 def code_keys(connection: Connection) -> set[str]:
-    """The keys of all ZIPs of functions, of layers, and of deleted layers that functions use."""
-    layers = func.json_each(VERSIONS.c.settings, "$.layers").table_valued("value")
-    used = select(func.json_extract(layers.c.value, "$.key")).select_from(
-        VERSIONS.join(layers, true())
-    )
-    keys = union(select(VERSIONS.c.code_key), select(LAYER_VERSIONS.c.code_key), used)
-    return {key for key in connection.execute(keys).scalars() if key}
+    """The keys of all ZIPs of functions, of layers, and of deleted layers that functions use.
+
+    Also the keys of the lists of layers that functions have.
+    """
+    keys = union(select(VERSIONS.c.code_key), select(LAYER_VERSIONS.c.code_key))
+    found = {key for key in connection.execute(keys).scalars() if key}
+    layers = func.json_extract(VERSIONS.c.settings, "$.layers")
+    for used in connection.execute(select(layers).where(layers.is_not(None)).distinct()).scalars():
+        listed = [layer["key"] for layer in json.loads(used)]
+        found.update((*listed, layers_key(listed)))
+    return found
 
 
 def sizes(connection: Connection) -> dict[tuple[str, int, int], int]:
-    """Count `$LATEST` versions of all scopes by runtime, memory and /tmp size."""
-    members = [
-        func.json_extract(VERSIONS.c.settings, f"$.{name}")
-        for name in ("runtime", "memory_mb", "tmp_mb")
-    ]
+    """Count `$LATEST` versions of all scopes by runtime, memory and /tmp size.
+
+    This follows every change: it finds each `$LATEST` by its key, past all numbered versions.
+    """
+    size = func.json_extract(VERSIONS.c.settings, "$.runtime", "$.memory_mb", "$.tmp_mb")
     query = (
-        select(*members, func.count())
+        select(size.label("size"), func.count())
         .where(
+            VERSIONS.c.function_id.in_(select(FUNCTIONS.c.id)),
             VERSIONS.c.number == LATEST_NUMBER,
             VERSIONS.c.state != State.FAILED,
             VERSIONS.c.code_key != "",  # a container image
         )
-        .group_by(*members)
+        .group_by("size")  # by its name: it is computed once for each row
     )
-    return {(row[0], row[1], row[2]): row[3] for row in connection.execute(query)}
+    counted = connection.execute(query).all()
+    return {tuple(json.loads(members)): count for members, count in counted}

@@ -6,9 +6,11 @@ Lifecycle of one environment, for every adapter:
                         |             |
                         +--- stop(id) or its own end ---> exactly one `exited(Exit)`
 
-- A spare (`spec.spare`) is started without a function: its task root is empty but for the file
-  `spec.id`, by which its runtime proves that it sees the folder. `place` puts the function's code
-  there, once; from then on it is an environment like any other.
+- A spare (`spec.spare`) is started without a function: /opt and its task root are empty but for
+  `lib` in each, which leads to a folder, and in the task root the file `spec.id`, by which its
+  runtime proves that it sees the folder. `place` puts the function's code and layers there, once;
+  from then on it is an environment like any other. (The loader never looks again at a folder of
+  LD_LIBRARY_PATH that was not there when the interpreter started: hence `lib`, which then goes.)
 
 - `open(observer)` comes first and reaps what a dead server left behind; `close()` comes last and
   leaves nothing running.
@@ -28,10 +30,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lambda_home.errors import LambdaHomeError
+from lambda_home.functions import FunctionVersion
 
 
 class SandboxError(LambdaHomeError):
     """An environment could not be started; the message says why and what to do."""
+
+
+class RuntimeMissingError(SandboxError):
+    """Nothing here runs that runtime; the message says what to install, if anything does."""
 
 
 class NotNowError(SandboxError):
@@ -39,13 +46,41 @@ class NotNowError(SandboxError):
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """What a version runs: the key of its ZIP in the store, its runtime, the keys of its layers."""
+
+    code_key: str
+    runtime: str
+    layer_keys: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, version: FunctionVersion) -> Package:
+        """The package of a version; of layers the last one wins."""
+        layers = tuple(layer.key for layer in version.layers)
+        return cls(version.code.key, version.runtime, layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A package as one kind of sandbox runs it.
+
+    `code` is a folder, or the tag of an image. `opt` is the folder to be shown as /opt; "" where
+    there are no layers, or the image has them.
+    """
+
+    code: str
+    opt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """One execution environment to start.
 
     `id` names it (32 hex digits); `host` is its unguessable host name, its only credential at the
-    runtime API. `code` is what `CodePreparer.prepare` returned. `environment` is complete but for
-    AWS_LAMBDA_RUNTIME_API, which the adapter adds because only it knows the address. `labels` are
-    for people (function, version). For a `spare` the `code` is what `CodePreparer.bare` returned.
+    runtime API. `code` and `opt` are what `CodePreparer.prepare` returned, for a `spare` the `code`
+    is what `CodePreparer.bare` returned. `environment` is complete but for AWS_LAMBDA_RUNTIME_API,
+    which the adapter adds because only it knows the address. `labels` are for people (function,
+    version).
     """
 
     id: str
@@ -57,6 +92,7 @@ class SandboxSpec:
     tmp_mb: int
     labels: Mapping[str, str]
     spare: bool = False
+    opt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +119,10 @@ class SandboxObserver(Protocol):
 
 
 class CodePreparer(Protocol):
-    """Turns a stored deployment package into what one kind of sandbox runs."""
+    """Turns stored code and layers into what one kind of sandbox runs."""
 
-    async def prepare(self, code_key: str, runtime: str) -> str:
-        """Return the `code` of a SandboxSpec; idempotent, one at a time per code and runtime.
+    async def prepare(self, package: Package) -> Prepared:
+        """What a SandboxSpec needs; idempotent, one at a time per package.
 
         Raises SandboxError if that runtime cannot run here (the message names what to install).
         """
@@ -97,23 +133,23 @@ class CodePreparer(Protocol):
         Raises SandboxError if that runtime cannot run here.
         """
 
-    async def unpack(self, code_key: str, runtime: str) -> str | None:
-        """A folder with the code for `Sandbox.place`; None if it is too large to be placed quickly.
+    async def unpack(self, package: Package) -> Prepared | None:
+        """Folders for `Sandbox.place`; None if they are too large to be placed quickly.
 
         Raises SandboxError.
         """
 
-    async def prepare_ahead(self, code_key: str, runtime: str) -> None:
+    async def prepare_ahead(self, package: Package) -> None:
         """Do what the first start will need, while the function is being made.
 
         Raises SandboxError.
         """
 
-    def warning_for(self, runtime: str) -> str | None:
-        """What the function's log should say about how this runtime runs here, if anything."""
+    def warning_for(self, package: Package) -> str | None:
+        """What the log should say about how a package that was prepared runs here, if anything."""
 
     async def discard_except(self, code_keys: frozenset[str]) -> None:
-        """Remove what was prepared for any other code."""
+        """Remove what was prepared for any other code, or any other list of layers."""
 
 
 class Sandbox(Protocol):
@@ -128,7 +164,7 @@ class Sandbox(Protocol):
         """Start one environment. Raises SandboxError."""
 
     async def place(
-        self, environment_id: str, folder: str, environment: Mapping[str, str]
+        self, environment_id: str, package: Prepared, environment: Mapping[str, str]
     ) -> Mapping[str, str]:
         """Give a spare its code; answers `environment` as it is inside. Raises SandboxError."""
 

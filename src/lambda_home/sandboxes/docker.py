@@ -18,7 +18,7 @@ import docker.errors
 import structlog
 
 from lambda_home.config import DockerSettings
-from lambda_home.sandboxes.base import Exit, SandboxError, SandboxObserver, SandboxSpec
+from lambda_home.sandboxes.base import Exit, Prepared, SandboxError, SandboxObserver, SandboxSpec
 from lambda_home.sandboxes.docker_daemon import FAILURES, Daemon, reason
 from lambda_home.sandboxes.docker_network import HOST_GATEWAY, ensure_network, is_local_address
 from lambda_home.sandboxes.docker_output import DaemonStreams, Streams, pump
@@ -31,7 +31,7 @@ from lambda_home.sandboxes.docker_profile import (
     labels,
     peak_files,
 )
-from lambda_home.sandboxes.task_folders import TaskFolders
+from lambda_home.sandboxes.task_folders import Folders, TaskFolders
 
 _KILL_PATIENCE_S = 20.0
 _SIGNAL_BASE = 128
@@ -127,12 +127,12 @@ class DockerSandbox:
             raise
 
     async def place(
-        self, environment_id: str, folder: str, environment: Mapping[str, str]
+        self, environment_id: str, package: Prepared, environment: Mapping[str, str]
     ) -> Mapping[str, str]:
-        """Put links to the code into the folder that the container sees as its task root."""
+        """Put links into the folders that the container sees as its task root and /opt."""
         if self._task_folders is None or environment_id not in self._containers:
             raise SandboxError(f"Environment {environment_id} is no spare.")
-        await self._task_folders.fill(environment_id, folder)
+        await self._task_folders.fill(environment_id, package)
         return environment
 
     async def stop(self, environment_id: str, grace_s: float = 0) -> None:
@@ -212,8 +212,8 @@ class DockerSandbox:
     async def _create(self, spec: SandboxSpec) -> str:
         wiring = Wiring(self._network, self._address, self.runtime_api_port)
         marks = labels(spec, self._instance_id, self._owner)
-        folder = await self._task_folder(spec)
-        config = container_config(spec, wiring, marks, init=self._init, task_folder=folder)
+        folders = await self._folders_of(spec)
+        config = container_config(spec, wiring, marks, init=self._init, folders=folders)
         create = partial(
             self._daemon.call,
             self._daemon.client.create_container_from_config,
@@ -233,11 +233,11 @@ class DockerSandbox:
             raise SandboxError(f"Docker could not make a container: {reason(error)}") from error
         return str(created["Id"])
 
-    async def _task_folder(self, spec: SandboxSpec) -> Path | None:
+    async def _folders_of(self, spec: SandboxSpec) -> Folders | None:
         if not spec.spare:
             return None
         if self._task_folders is None:
-            raise SandboxError("Spares need a folder that the Docker daemon sees.")
+            raise SandboxError("Spares need folders that the Docker daemon sees.")
         return await self._task_folders.make(spec.id)
 
     async def _drop_task_folder(self, environment_id: str) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lambda_home.sandboxes.base import SandboxSpec
+from lambda_home.sandboxes.task_folders import Folders
 
 MARK = "lambda-home"
 INSTANCE = "lambda-home.instance"
@@ -113,20 +114,22 @@ def container_config(
     marks: Mapping[str, str],
     *,
     init: bool,
-    task_folder: Path | None = None,
+    folders: Folders | None = None,
 ) -> dict[str, object]:
     """The body of `POST /containers/create`. `init`: a small init process reaps zombies.
 
-    `task_folder` is shown as the task root, read-only.
+    `folders` are shown as the task root and as /opt, read-only.
     """
+    shown = {"/var/task": folders.task, "/opt": folders.opt} if folders is not None else {}
     mounts = [
         {
             "Type": "bind",
-            "Source": str(task_folder),
-            "Target": "/var/task",
+            "Source": str(folder),
+            "Target": target,
             "ReadOnly": True,
             "BindOptions": {"Propagation": "rprivate"},
         }
+        for target, folder in shown.items()
     ]
     environment = {**spec.environment, "AWS_LAMBDA_RUNTIME_API": f"{spec.host}:{wiring.port}"}
     memory = spec.memory_mb * MB
@@ -154,7 +157,7 @@ def container_config(
                 {"Name": "core", "Soft": 0, "Hard": 0},
             ],
             "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={spec.tmp_mb}m"},  # noqa: S108
-            "Mounts": mounts if task_folder is not None else [],
+            "Mounts": mounts,
             "OomScoreAdj": _OUT_OF_MEMORY_FIRST,
             "Init": init,
             "NetworkMode": wiring.network,

@@ -21,11 +21,12 @@ from typing import Protocol
 import structlog
 
 from lambda_home.sandboxes import process_table
-from lambda_home.sandboxes.base import Exit, SandboxError, SandboxObserver, SandboxSpec
+from lambda_home.sandboxes.base import Exit, Prepared, SandboxError, SandboxObserver, SandboxSpec
 from lambda_home.sandboxes.interpreters import Interpreter, Search, find
 from lambda_home.sandboxes.process_cgroups import Cgroups, Group, discover
 from lambda_home.sandboxes.process_command import (
     PROCESSES,
+    SITE_PACKAGES,
     Files,
     chain,
     group_file,
@@ -33,6 +34,7 @@ from lambda_home.sandboxes.process_command import (
     isolation,
     joining,
     passwd_file,
+    seen_plain,
 )
 from lambda_home.sandboxes.process_owners import (
     MARK,
@@ -69,7 +71,7 @@ class Endpoints(Protocol):
 class Place:
     """Where things are: our runtimes, the Python packages that functions find, interpreters.
 
-    `tasks` are the task roots of spares.
+    `tasks` are the task roots of spares, and their /opt.
     """
 
     runtimes: Path
@@ -151,7 +153,8 @@ class ProcessSandbox:
         environment = _Environment(spec.id, spec.memory_mb, spare=spec.spare)
         try:
             if spec.spare:
-                spec = replace(spec, code=str(await self._place.tasks.make(spec.id)))
+                folders = await self._place.tasks.make(spec.id)
+                spec = replace(spec, code=str(folders.task), opt=str(folders.opt))
             os.listdir(spec.code)  # noqa: PTH208  (not there: fail here, not inside)
             environment.group = self._group(spec)
             environment.uid = self._uids.take() if self._uids else None
@@ -166,18 +169,18 @@ class ProcessSandbox:
         environment.watcher = asyncio.get_running_loop().create_task(self._watch(environment))
 
     async def place(
-        self, environment_id: str, folder: str, environment: Mapping[str, str]
+        self, environment_id: str, package: Prepared, environment: Mapping[str, str]
     ) -> Mapping[str, str]:
-        """Show a spare its code: in its task root, or without bubblewrap where it lies."""
+        """Show a spare its code: in folders of its own, or without bubblewrap where it lies."""
         found = self._environments.get(environment_id)
         if found is None or not found.spare:
             raise SandboxError(f"Environment {environment_id} is no spare.")
         if self.wrapped:
-            await self._place.tasks.fill(environment_id, folder)
+            await self._place.tasks.fill(environment_id, package)
             return environment
         if self._as_root:
-            self._refuse_root(Path(folder))
-        return _seen_plain(environment, found.own, folder)
+            self._refuse_root(Path(package.code))
+        return seen_plain(environment, found.own, package)
 
     async def stop(self, environment_id: str, grace_s: float = 0) -> None:
         """End one process tree."""
@@ -277,18 +280,20 @@ class ProcessSandbox:
     ) -> None:
         runtime_dir = self._place.runtimes / interpreter.family
         if self._as_root:
-            self._refuse_root(Path(spec.code), interpreter.path, runtime_dir)
+            needed = [Path(spec.code), Path(spec.opt)] if spec.opt else [Path(spec.code)]
+            self._refuse_root(*needed, interpreter.path, runtime_dir)
         environment.folder = private_folder(environment.uid)
         environment.own = {
             "TMPDIR": str(environment.folder),
             "PYTHONPATH": str(self._place.libraries) if interpreter.family == "python" else "",
             "PATH": str(_shown_first(interpreter, environment.folder)),
             "LAMBDA_RUNTIME_DIR": str(runtime_dir),
+            SITE_PACKAGES: f"python/lib/python3.{interpreter.series}/site-packages",
         }
         command, variables = chain(
             self._tools,
             {
-                **_seen_plain(spec.environment, environment.own, spec.code),
+                **seen_plain(spec.environment, environment.own, Prepared(spec.code, spec.opt)),
                 "AWS_LAMBDA_RUNTIME_API": await self._endpoints.open(spec.id),
                 MARK: _mark(environment),
             },
@@ -448,16 +453,6 @@ class ProcessSandbox:
 def _mark(environment: _Environment) -> str:
     """What tells an environment's processes from all others."""
     return f"{owner()}-{environment.id}"
-
-
-def _seen_plain(
-    environment: Mapping[str, str], own: Mapping[str, str], code: str
-) -> dict[str, str]:
-    """Variables for a process that sees the machine's files: where its own things are."""
-    first = {name: own[name] for name in ("TMPDIR", "PYTHONPATH") if own[name]}
-    path = f"{own['PATH']}:{environment.get('PATH', '')}"
-    places = {"PATH": path, "LAMBDA_RUNTIME_DIR": own["LAMBDA_RUNTIME_DIR"]}
-    return {**first, **environment, **places, "LAMBDA_TASK_ROOT": code}
 
 
 def _shown_first(interpreter: Interpreter, folder: Path) -> Path:

@@ -17,12 +17,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lambda_home.sandboxes.base import SandboxSpec
+from lambda_home.sandboxes.base import Prepared, SandboxSpec
 from lambda_home.sandboxes.interpreters import Interpreter
 
 OPEN_FILES = 1024
 PROCESSES = 1024
-TASK_ROOT, RUNTIME_DIR = "/var/task", "/var/runtime"
+TASK_ROOT, RUNTIME_DIR, _OPT = "/var/task", "/var/runtime", "/opt"
+
+SITE_PACKAGES = "SITE_PACKAGES"
+"""Among a plain process's own things: where below /opt its Python looks for a layer's packages."""
+
+_LEADING_TO_LAYERS = (
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "NODE_PATH",
+    "PYTHONPATH",
+    "AWS_LAMBDA_EXEC_WRAPPER",
+)
 
 # Variables that the loader and the C library heed in any program. They are the function's, and must
 # not reach the programs that still have privileges.
@@ -119,7 +130,8 @@ def isolation(
         (files.group, "group"),
     ):
         options += ["--perms", "0444", "--ro-bind-data", str(descriptor), f"/etc/{name}"]
-    options += ["--proc", "/proc", "--dev", "/dev", "--perms", "0755", "--dir", "/opt"]
+    options += ["--proc", "/proc", "--dev", "/dev"]
+    options += ["--ro-bind", spec.opt, _OPT] if spec.opt else ["--perms", "0755", "--dir", _OPT]
     options += ["--perms", "1777", "--size", str(spec.tmp_mb << 20), "--tmpfs", "/tmp"]  # noqa: S108
     options += ["--perms", "0755", "--dir", "/var", "--ro-bind", spec.code, TASK_ROOT]
     options += ["--perms", "0755", "--dir", RUNTIME_DIR]
@@ -196,6 +208,31 @@ def chain(
     if late:
         words += [tools.env, *(f"{name}={value}" for name, value in late.items())]
     return [*words, *command], early
+
+
+def seen_plain(
+    environment: Mapping[str, str], own: Mapping[str, str], package: Prepared
+) -> dict[str, str]:
+    """Variables for a process that sees the machine's files: where its `own` things are.
+
+    What leads to /opt leads to where the layers are instead.
+    """
+    first = {name: own[name] for name in ("TMPDIR", "PYTHONPATH") if own[name]}
+    if package.opt and "PYTHONPATH" in first:
+        layers = f"{_OPT}/{own[SITE_PACKAGES]}:{_OPT}/python"
+        first["PYTHONPATH"] = f"{layers}:{first['PYTHONPATH']}"
+    seen = {**first, **environment}
+    if package.opt:
+        for name in _LEADING_TO_LAYERS:
+            if name in seen:
+                seen[name] = ":".join(_moved(path, package.opt) for path in seen[name].split(":"))
+    path = f"{own['PATH']}:{seen.get('PATH', '')}"
+    places = {"PATH": path, "LAMBDA_RUNTIME_DIR": own["LAMBDA_RUNTIME_DIR"]}
+    return {**seen, **places, "LAMBDA_TASK_ROOT": package.code}
+
+
+def _moved(path: str, opt: str) -> str:
+    return opt + path.removeprefix(_OPT) if f"{path}/".startswith(f"{_OPT}/") else path
 
 
 def joining(entrances: Sequence[Path], command: Sequence[str]) -> list[str]:

@@ -228,7 +228,7 @@ class SpareKeeper:
         self, spare: Spare, sees: str, give: Give, gone: Callable[[], bool]
     ) -> None:
         """A spare's runtime is ready. What it `sees` in its task root proves that code can come."""
-        if sees != spare.id:
+        if spare.id not in sees.split(","):
             _log.warning(
                 "spares do not see their folder: functions run from images of their own instead",
                 runtime=spare.size.runtime,
@@ -273,12 +273,16 @@ class SpareKeeper:
     async def _refill(self) -> None:
         try:
             await asyncio.sleep(_REFILL_AFTER_S)
-            while (size := self._next_missing()) is not None:
-                if self._with.busy():
+            while True:
+                size = self._next_missing()
+                if size is None:
+                    await self._stop_surplus()
+                    if self._next_missing() is None:  # a need for it may have come meanwhile
+                        return
+                elif self._with.busy():
                     await asyncio.sleep(_BUSY_LOOK_S)
                 else:
                     await self._start_kept(size)
-            await self._stop_surplus()
         finally:
             self._refilling = False
 

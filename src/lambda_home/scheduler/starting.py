@@ -6,7 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lambda_home.clock import Clock
-from lambda_home.sandboxes.base import CodePreparer, Sandbox, SandboxError, SandboxSpec
+from lambda_home.sandboxes.base import (
+    CodePreparer,
+    Package,
+    Prepared,
+    Sandbox,
+    SandboxError,
+    SandboxSpec,
+)
 from lambda_home.scheduler.environments import Environment
 from lambda_home.scheduler.spares import Spare, SpareKeeper, SpareSize
 from lambda_home.scheduler.variables import fits_spare, variables
@@ -27,41 +34,43 @@ class Starter:
 
         Raises SandboxError if the code cannot be unpacked.
         """
-        folder = await self._placeable(environment)
-        if folder is None:
+        package = await self._placeable(environment)
+        if package is None:
             return False
         size = SpareSize.of(environment.version)
         while (spare := self.spares.take(size)) is not None:
-            if await self._give(environment, spare, folder, stream):
+            if await self._give(environment, spare, package, stream):
                 return True
         return False
 
     async def start(self, environment: Environment, stream: str) -> None:
         """Start an environment where no spare waits. Raises SandboxError."""
-        folder = await self._placeable(environment)
-        if folder is not None:
+        package = await self._placeable(environment)
+        if package is not None:
             size = SpareSize.of(environment.version)
             try:
                 spare = self.spares.take(size, starting=True) or await self.spares.start(size)
                 await self.spares.until_ready(spare)
-                if await self._give(environment, spare, folder, stream):
+                if await self._give(environment, spare, package, stream):
                     return
             except SandboxError:
                 if self.spares.possible(size.runtime):
                     raise
         await self._start_alone(environment, stream)
 
-    async def _placeable(self, environment: Environment) -> str | None:
+    async def _placeable(self, environment: Environment) -> Prepared | None:
         version = environment.version
         if not self.spares.possible(version.runtime) or not fits_spare(version):
             return None
-        return await self.preparer.unpack(version.code.key, version.runtime)
+        return await self.preparer.unpack(Package.of(version))
 
-    async def _give(self, environment: Environment, spare: Spare, folder: str, stream: str) -> bool:
+    async def _give(
+        self, environment: Environment, spare: Spare, package: Prepared, stream: str
+    ) -> bool:
         """Hand the function over; False if the spare is gone."""
         whole = self._variables(environment, stream)
         try:
-            seen = await self.sandbox.place(spare.id, folder, whole)
+            seen = await self.sandbox.place(spare.id, package, whole)
         except BaseException:
             await self.spares.discard(spare)
             raise
@@ -77,7 +86,7 @@ class Starter:
 
     async def _start_alone(self, environment: Environment, stream: str) -> None:
         version = environment.version
-        code = await self.preparer.prepare(version.code.key, version.runtime)
+        prepared = await self.preparer.prepare(Package.of(version))
         self._announce(environment)
         environment.started_at = self.clock.monotonic()
         await self.sandbox.start(
@@ -85,7 +94,8 @@ class Starter:
                 id=environment.sandbox_id,
                 host=environment.host,
                 runtime=version.runtime,
-                code=code,
+                code=prepared.code,
+                opt=prepared.opt,
                 environment=self._variables(environment, stream),
                 memory_mb=version.memory_mb,
                 tmp_mb=version.tmp_mb,
@@ -102,8 +112,8 @@ class Starter:
         return whole
 
     def _announce(self, environment: Environment) -> None:
-        runtime = environment.version.runtime
-        environment.log.platform(f"INIT_START Runtime Version: {runtime}")
-        warning = self.preparer.warning_for(runtime)
+        version = environment.version
+        environment.log.platform(f"INIT_START Runtime Version: {version.runtime}")
+        warning = self.preparer.warning_for(Package.of(version))
         if warning:
             environment.log.platform(f"[WARNING] lambda_home: {warning}")

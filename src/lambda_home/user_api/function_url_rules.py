@@ -61,13 +61,13 @@ def function_url(base_url: str, url_id: str, region: str) -> str:
 
     The host is one below `localhost`, which resolves to the own machine everywhere.
     """
-    parts = urlsplit(base_url)
     try:
-        port = parts.port
+        port = urlsplit(base_url).port
     except ValueError:  # a Host header may say anything
         port = None
+    scheme = base_url.partition(":")[0]
     host = f"{url_id}.lambda-url.{region}.localhost"
-    return f"{parts.scheme}://{host}{'' if port is None else f':{port}'}/"
+    return f"{scheme}://{host}{'' if port is None else f':{port}'}/"
 
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:

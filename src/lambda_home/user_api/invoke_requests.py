@@ -61,7 +61,7 @@ def request_of(request_id: str, headers: dict[bytes, bytes], payload: bytes) -> 
     context = headers.get(b"x-amz-client-context")
     return InvocationRequest(
         payload,
-        _TYPES[headers.get(b"x-amz-invocation-type", b"RequestResponse")],
+        _TYPES[headers.get(b"x-amz-invocation-type") or b"RequestResponse"],
         tail=headers.get(b"x-amz-log-type") == b"Tail",
         client_context=_client_context(context) if context else "",
         trace_id=headers.get(b"x-amzn-trace-id", b"").decode("latin-1"),

@@ -9,15 +9,21 @@ from pathlib import Path
 import pytest
 
 from lambda_home.arns import FunctionRef, Scope
-from lambda_home.errors import ServiceException
-from lambda_home.functions import State, Status, UpdateStatus
+from lambda_home.errors import InvalidRuntimeException, ServiceException
+from lambda_home.functions import READY, State, Status, UpdateStatus
 from lambda_home.packager import deployer
 from lambda_home.packager.deployer import Deployer
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.changes import Change, NewFunction
 from lambda_home.registry.database import Database
 from lambda_home.registry.functions import FunctionRegistry
-from lambda_home.sandboxes.base import NotNowError, SandboxError
+from lambda_home.sandboxes.base import (
+    NotNowError,
+    Package,
+    Prepared,
+    RuntimeMissingError,
+    SandboxError,
+)
 
 SCOPE = Scope("000000000000", "us-east-1")
 VALUES: NewFunction = {"runtime": "python3.11", "handler": "a.b", "role": "arn:aws:iam::0:role/r"}
@@ -33,24 +39,24 @@ class RecordingPreparer:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def prepare(self, code_key: str, runtime: str) -> str:
-        self.prepared.append((code_key, runtime))
+    async def prepare(self, package: Package) -> Prepared:
+        self.prepared.append((package.code_key, package.runtime))
         await self.gate.wait()
-        if runtime in self.refused:
-            raise self.refused[runtime]
-        return f"prepared/{code_key}"
+        if package.runtime in self.refused:
+            raise self.refused[package.runtime]
+        return Prepared(f"prepared/{package.code_key}")
 
     async def bare(self, runtime: str) -> str | None:
         return None if runtime else ""
 
-    async def unpack(self, code_key: str, runtime: str) -> str | None:
-        return None if runtime else code_key
+    async def unpack(self, package: Package) -> Prepared | None:
+        return None if package.runtime else Prepared("")
 
-    async def prepare_ahead(self, code_key: str, runtime: str) -> None:
-        await self.prepare(code_key, runtime)
+    async def prepare_ahead(self, package: Package) -> None:
+        await self.prepare(package)
 
-    def warning_for(self, runtime: str) -> str | None:
-        return None if runtime else ""
+    def warning_for(self, package: Package) -> str | None:
+        return None if package.runtime else ""
 
     async def discard_except(self, code_keys: frozenset[str]) -> None:
         self.kept.append(code_keys)
@@ -122,6 +128,22 @@ def test_code_that_cannot_be_prepared_fails_the_function_with_the_reason(
         assert "install Ruby" in (settled.status.reason or "")
         good = await world.deployer.when_settled(world.create("g"))
         assert good.status.state is State.ACTIVE, "one failure must not end the worker"
+
+    play(tmp_path, scene)
+
+
+def test_a_runtime_that_is_missing_here_is_told_at_the_invoke_until_it_is_there(
+    tmp_path: Path,
+) -> None:
+    async def scene(world: World) -> None:
+        world.preparer.refused["ruby3.4"] = RuntimeMissingError("install Ruby")
+        await world.deployer.open(Nobody())
+        settled = await world.deployer.when_settled(world.create("f", "ruby3.4"))
+        assert settled.status == READY, "AWS has every runtime"
+        with pytest.raises(InvalidRuntimeException, match="install Ruby"):
+            await world.deployer.check_runtime(settled)
+        del world.preparer.refused["ruby3.4"]
+        await world.deployer.check_runtime(settled)
 
     play(tmp_path, scene)
 

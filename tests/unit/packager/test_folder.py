@@ -5,6 +5,7 @@ import os
 import stat
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from zips import FILE, LINK, Item, hand_made, zip_of
 
 from lambda_home.errors import ApiError, InvalidParameterValueException
 from lambda_home.packager import folder as folder_module
-from lambda_home.packager.archive import Archive, inspect
+from lambda_home.packager.archive import inspect
 from lambda_home.packager.folder import FolderPreparer, extract, remove_tree
+from lambda_home.packager.layers import Piece, pieces
 from lambda_home.packager.store import CodeStore
-from lambda_home.sandboxes.base import SandboxError
+from lambda_home.sandboxes.base import Package, SandboxError
 
 RUNTIME = "python3.12"
 
@@ -41,7 +43,8 @@ class World:
         return {path.name for path in self.unpacked.iterdir() if path.is_dir()}
 
     def prepare(self, data: bytes) -> Path:
-        return Path(asyncio.run(self.preparer.prepare(self.store.put(data).key, RUNTIME)))
+        package = Package(self.store.put(data).key, RUNTIME)
+        return Path(asyncio.run(self.preparer.prepare(package)).code)
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def world(tmp_path: Path) -> World:
 
 def unpack(data: bytes, target: Path, *, read_only: bool = False) -> Path:
     target.mkdir()
-    extract(inspect(data), data, target, read_only=read_only)
+    extract(pieces(inspect(data), data), target, read_only=read_only)
     return target
 
 
@@ -135,7 +138,7 @@ def test_a_folder_with_something_in_it_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("precious")
     data = zip_of({"a.py": "x"})
     with pytest.raises(ValueError, match="not an empty folder"):
-        extract(inspect(data), data, tmp_path)
+        extract(pieces(inspect(data), data), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -144,7 +147,7 @@ def test_unpacking_does_not_start_behind_a_link(tmp_path: Path) -> None:
     (tmp_path / "out").symlink_to("elsewhere")
     data = zip_of({"a.py": "x"})
     with pytest.raises(ValueError, match="not an empty folder"):
-        extract(inspect(data), data, tmp_path / "out")
+        extract(pieces(inspect(data), data), tmp_path / "out")
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
@@ -250,7 +253,7 @@ def test_the_runtime_is_asked_for_before_anything_else(tmp_path: Path) -> None:
 
     preparer = FolderPreparer(CodeStore(tmp_path / "code"), tmp_path / "unpacked", missing)
     with pytest.raises(SandboxError, match=r"ruby3\.4 is not installed"):
-        asyncio.run(preparer.prepare("0" * 64, "ruby3.4"))
+        asyncio.run(preparer.prepare(Package("0" * 64, "ruby3.4")))
 
 
 def test_a_hundred_callers_share_one_unpacking(
@@ -258,16 +261,16 @@ def test_a_hundred_callers_share_one_unpacking(
 ) -> None:
     unpacked: list[Path] = []
 
-    def counting(archive: Archive, data: bytes, target: Path, *, read_only: bool) -> None:
+    def counting(found: Sequence[Piece], target: Path, *, read_only: bool) -> None:
         unpacked.append(target)
-        extract(archive, data, target, read_only=read_only)
+        extract(found, target, read_only=read_only)
 
     monkeypatch.setattr(folder_module, "extract", counting)
     keys = [world.store.put(zip_of({"app.py": f"x = {n}"})).key for n in range(4)]
 
     async def main() -> set[str]:
-        preparing = (world.preparer.prepare(key, RUNTIME) for key in keys * 25)
-        return set(await asyncio.gather(*preparing))
+        preparing = (world.preparer.prepare(Package(key, RUNTIME)) for key in keys * 25)
+        return {prepared.code for prepared in await asyncio.gather(*preparing)}
 
     folders = asyncio.run(main())
     assert {Path(folder).name for folder in folders} == set(keys) == world.folders()
@@ -282,25 +285,25 @@ def test_a_caller_that_gives_up_does_not_spoil_it_for_the_next(
     begun = [threading.Event(), threading.Event()]
     turns = iter((0, 1))
 
-    def slow(archive: Archive, data: bytes, target: Path, *, read_only: bool) -> None:
+    def slow(found: Sequence[Piece], target: Path, *, read_only: bool) -> None:
         turn = next(turns)
         begun[turn].set()
         assert gates[turn].wait(30)
-        extract(archive, data, target, read_only=read_only)
+        extract(found, target, read_only=read_only)
 
     monkeypatch.setattr(folder_module, "extract", slow)
 
     async def main() -> str:
-        impatient = asyncio.ensure_future(world.preparer.prepare(key, RUNTIME))
+        impatient = asyncio.ensure_future(world.preparer.prepare(Package(key, RUNTIME)))
         assert await asyncio.to_thread(begun[0].wait, 30)
         impatient.cancel()
         await asyncio.gather(impatient, return_exceptions=True)
-        patient = asyncio.ensure_future(world.preparer.prepare(key, RUNTIME))
+        patient = asyncio.ensure_future(world.preparer.prepare(Package(key, RUNTIME)))
         assert await asyncio.to_thread(begun[1].wait, 30)
         gates[0].set()  # the thread of the one who gave up wins after all
         await asyncio.to_thread(wait_for_folder, world.unpacked / key)
         gates[1].set()
-        return await patient
+        return (await patient).code
 
     folder = Path(asyncio.run(main()))
     assert (folder / "app.py").read_text() == "x"
@@ -312,7 +315,7 @@ def test_code_that_is_not_there_or_damaged_is_a_sandbox_error(world: World) -> N
     world.store.path(key).write_bytes(b"not any more")
     for lost, why in ((key, "damaged"), ("0" * 64, "not in the store")):
         with pytest.raises(SandboxError, match=why):
-            asyncio.run(world.preparer.prepare(lost, RUNTIME))
+            asyncio.run(world.preparer.prepare(Package(lost, RUNTIME)))
     assert world.folders() == set()
 
 
@@ -334,7 +337,7 @@ def test_a_full_disk_is_a_sandbox_error_and_leaves_nothing(
 
     async def main() -> str:
         with pytest.raises(SandboxError) as caught:
-            await world.preparer.prepare(key, RUNTIME)
+            await world.preparer.prepare(Package(key, RUNTIME))
         return str(caught.value)
 
     assert "No space left on device" in asyncio.run(main())
@@ -343,7 +346,7 @@ def test_a_full_disk_is_a_sandbox_error_and_leaves_nothing(
 
 def test_a_key_cannot_lead_out_of_the_root(world: World) -> None:
     with pytest.raises(ValueError, match="not a code key"):
-        asyncio.run(world.preparer.prepare("../code", RUNTIME))
+        asyncio.run(world.preparer.prepare(Package("../code", RUNTIME)))
 
 
 def test_what_an_interrupted_server_left_is_removed_and_the_rest_kept(world: World) -> None:
@@ -385,18 +388,18 @@ def test_discarding_spares_what_is_being_prepared(world: World) -> None:
     unpacked, go_on = threading.Event(), threading.Event()
 
     class SlowToReturn(FolderPreparer):
-        def _unpack(self, key: str, folder: Path) -> None:
-            super()._unpack(key, folder)
+        def _unpack(self, zips: tuple[str, ...], folder: Path) -> None:
+            super()._unpack(zips, folder)
             unpacked.set()
             assert go_on.wait(30)
 
     preparer = SlowToReturn(world.store, world.unpacked, anything_runs)
 
     async def main() -> str:
-        preparing = asyncio.ensure_future(preparer.prepare(key, RUNTIME))
+        preparing = asyncio.ensure_future(preparer.prepare(Package(key, RUNTIME)))
         assert await asyncio.to_thread(unpacked.wait, 30)
         await preparer.discard_except(frozenset())
         go_on.set()
-        return await preparing
+        return (await preparing).code
 
     assert (Path(asyncio.run(main())) / "app.py").read_text() == "x"

@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import stat
+import tarfile
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from lambda_home.functions import layers_key
+from lambda_home.packager.folder import FolderPreparer
 from lambda_home.packager.image import FUNCTIONS, RUNTIMES, ImagePreparer
 from lambda_home.packager.store import CodeStore
-from lambda_home.sandboxes.base import SandboxError
+from lambda_home.sandboxes.base import Package, SandboxError
 from lambda_home.sandboxes.docker_daemon import connect
 
 pytestmark = pytest.mark.docker
@@ -124,7 +127,7 @@ def test_code_is_in_the_image_with_its_modes_owned_by_root(
         link = zipfile.ZipInfo("link")
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "bin/tool")
-    tag = asyncio.run(preparer.prepare(store.put(data.getvalue()).key, RUNTIME))
+    tag = asyncio.run(preparer.prepare(Package(store.put(data.getvalue()).key, RUNTIME))).code
     names = [f"/var/task/{name}" for name in ("app.py", "bin/tool", ".dockerignore", "link", "bin")]
     found = json.loads(run(client, tag, "python3", "-c", LIST, *names))
     assert found == {
@@ -141,7 +144,8 @@ def test_image_starts_our_bootstrap_and_has_our_labels(
 ) -> None:
     key = store.put(package(app="")).key
     for runtime in IMAGES:
-        config = client.inspect_image(asyncio.run(preparer.prepare(key, runtime)))["Config"]
+        tag = asyncio.run(preparer.prepare(Package(key, runtime))).code
+        config = client.inspect_image(tag)["Config"]
         assert config["Entrypoint"] == ["/var/runtime/bootstrap"]
         assert config["WorkingDir"] == "/var/task"
         assert config["Labels"]["lambda-home"] == "1"
@@ -152,7 +156,7 @@ def test_image_starts_our_bootstrap_and_has_our_labels(
 def test_boto3_is_there_beside_the_bootstrap(
     client: Any, preparer: ImagePreparer, store: CodeStore
 ) -> None:
-    tag = asyncio.run(preparer.prepare(store.put(package(app="")).key, RUNTIME))
+    tag = asyncio.run(preparer.prepare(Package(store.put(package(app="")).key, RUNTIME))).code
     code = "import sys; sys.path.append('/var/runtime'); import boto3; print(boto3.client)"
     assert run(client, tag, "python3", "-c", code).startswith("<function client")
     assert run(client, tag, "sh", "-c", "ls /var/runtime/bootstrap").strip().endswith("bootstrap")
@@ -164,7 +168,8 @@ def test_same_code_is_built_once_however_many_ask(
     key = store.put(package(app=uuid.uuid4().hex)).key
 
     async def main() -> list[str]:
-        return await asyncio.gather(*(preparer.prepare(key, RUNTIME) for _ in range(5)))
+        made = (preparer.prepare(Package(key, RUNTIME)) for _ in range(5))
+        return [prepared.code for prepared in await asyncio.gather(*made)]
 
     tags = asyncio.run(main())
     assert len(set(tags)) == 1
@@ -181,7 +186,7 @@ def test_image_that_is_there_is_not_built_again_by_the_next_server(
         for builds in (former, later)
     ]
     for server in servers:
-        asyncio.run(server.prepare(key, RUNTIME))
+        asyncio.run(server.prepare(Package(key, RUNTIME)))
     asyncio.run(servers[0].discard_except(frozenset()))
     assert len([tag for tag in former.tags if tag.startswith(FUNCTIONS)]) == 1
     assert later.tags == []
@@ -193,7 +198,7 @@ def test_removed_image_is_rebuilt_on_demand(
     key = store.put(package(app=uuid.uuid4().hex)).key
 
     async def main() -> None:
-        tag = await preparer.prepare(key, RUNTIME)
+        tag = (await preparer.prepare(Package(key, RUNTIME))).code
         client.remove_image(tag)
         await preparer.rebuild(tag)
         assert client.inspect_image(tag)
@@ -210,13 +215,13 @@ def test_other_code_is_discarded_and_other_instances_are_spared(
     other = preparer_of(client, store)
 
     async def main() -> None:
-        kept, gone = [await preparer.prepare(key, RUNTIME) for key in keys]
-        foreign = await other.prepare(keys[1], RUNTIME)
+        kept, gone = [(await preparer.prepare(Package(key, RUNTIME))).code for key in keys]
+        foreign = (await other.prepare(Package(keys[1], RUNTIME))).code
         await preparer.discard_except(frozenset({keys[0]}))
         left = {tag for image in client.images(name=FUNCTIONS) for tag in image["RepoTags"]}
         assert {kept, foreign} <= left
         assert gone not in left
-        assert await preparer.prepare(keys[1], RUNTIME) == gone
+        assert (await preparer.prepare(Package(keys[1], RUNTIME))).code == gone
         assert client.inspect_image(gone)
 
     try:
@@ -227,7 +232,8 @@ def test_other_code_is_discarded_and_other_instances_are_spared(
 
 def test_no_dangling_image_is_left(client: Any, preparer: ImagePreparer, store: CodeStore) -> None:
     before = {image["Id"] for image in client.images(filters={"dangling": True})}
-    asyncio.run(preparer.prepare(store.put(package(app=uuid.uuid4().hex)).key, RUNTIME))
+    key = store.put(package(app=uuid.uuid4().hex)).key
+    asyncio.run(preparer.prepare(Package(key, RUNTIME)))
     asyncio.run(preparer.discard_except(frozenset()))
     assert {image["Id"] for image in client.images(filters={"dangling": True})} <= before
 
@@ -239,14 +245,14 @@ def test_builder_of_a_dead_server_is_no_obstacle_and_is_discarded(
 
     async def main() -> list[Any]:
         former = preparer_of(client, store, instance="dead")
-        tag = await former.prepare(key, RUNTIME)
+        tag = (await former.prepare(Package(key, RUNTIME))).code
         client.remove_image(tag)
         name = f"lambda-home-build-{tag.partition(':')[2]}"
         for builder in (name, f"{name}-other"):
             config = {"Image": IMAGES[RUNTIME], "Cmd": ["true"]}
             client.create_container_from_config(config, builder)
         later = preparer_of(client, store, instance="dead")
-        assert await later.prepare(key, RUNTIME) == tag
+        assert (await later.prepare(Package(key, RUNTIME))).code == tag
         await later.discard_except(frozenset())
         return list(client.containers(all=True, filters={"name": name}))
 
@@ -255,4 +261,93 @@ def test_builder_of_a_dead_server_is_no_obstacle_and_is_discarded(
 
 def test_code_that_is_not_in_the_store_is_told(preparer: ImagePreparer) -> None:
     with pytest.raises(SandboxError, match="not in the store"):
-        asyncio.run(preparer.prepare("0" * 64, RUNTIME))
+        asyncio.run(preparer.prepare(Package("0" * 64, RUNTIME)))
+
+
+def layer(**files: str) -> bytes:
+    """A ZIP of programs; "__" in a name is a slash."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, text in files.items():
+            item = zipfile.ZipInfo(name.replace("__", "/"))
+            item.external_attr = (stat.S_IFREG | 0o700) << 16
+            archive.writestr(item, text)
+    return data.getvalue()
+
+
+def test_layers_are_in_the_image_one_over_the_other(
+    client: Any, preparer: ImagePreparer, store: CodeStore
+) -> None:
+    code = store.put(package(app=uuid.uuid4().hex)).key
+    one, two = (store.put(layer(bin__tool=text, **{text: ""})).key for text in ("one", "two"))
+
+    async def main() -> list[str]:
+        lists = ((), (one, two), (two, one))
+        return [(await preparer.prepare(Package(code, RUNTIME, keys))).code for keys in lists]
+
+    bare, first, second = asyncio.run(main())
+    assert len({bare, first, second}) == 3
+    look = "import os; print(sorted(os.listdir('/opt')), end=' ')"
+    show = f"{look}; print(oct(os.stat('/opt/bin/tool').st_mode), open('/opt/bin/tool').read())"
+    assert run(client, bare, "python3", "-c", look) == "[] "
+    assert run(client, first, "python3", "-c", show) == "['bin', 'one', 'two'] 0o100755 two\n"
+    assert run(client, second, "python3", "-c", show).endswith(" one\n")
+    assert run(client, first, "ls", "/var/task") == "app.py\n"
+
+
+def test_images_go_with_their_list_of_layers(
+    client: Any, preparer: ImagePreparer, store: CodeStore
+) -> None:
+    code = store.put(package(app=uuid.uuid4().hex)).key
+    one, two = (store.put(layer(name=text)).key for text in ("one", "two"))
+
+    async def left(*keys: str) -> list[bool]:
+        await preparer.discard_except(frozenset({code, *keys}))
+        there = {tag for image in client.images(name=FUNCTIONS) for tag in image["RepoTags"]}
+        return [tag in there for tag in tags]
+
+    packages = [Package(code, RUNTIME, keys) for keys in ((one,), (one, two))]
+
+    async def main() -> None:
+        tags.extend([(await preparer.prepare(package)).code for package in packages])
+        lists = [layers_key(package.layer_keys) for package in packages]
+        assert await left(one, two, *lists) == [True, True]
+        assert await left(one, two, lists[1]) == [False, True]
+        assert await left(one, two) == [False, False]
+
+    tags: list[str] = []
+    asyncio.run(main())
+
+
+def test_an_image_with_something_at_opt_keeps_it_and_is_no_spare(
+    client: Any, store: CodeStore, tmp_path: Path
+) -> None:
+    runtime = "python3.99"  # no server uses it: a new image of a runtime replaces older ones
+    base, tar = f"lambda-home/test-{uuid.uuid4().hex}", io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("opt/vendor"))
+    container = client.create_container_from_config({"Image": IMAGES[RUNTIME], "Cmd": ["-"]})["Id"]
+    client.put_archive(container, "/", tar.getvalue())
+    client.commit(container, base, "1")
+    client.remove_container(container)
+
+    def bare(image: str) -> str | None:
+        folders = FolderPreparer(store, tmp_path / "unpacked", lambda _: None)
+        preparer = ImagePreparer(
+            client,
+            store,
+            {runtime: image},
+            allow_pull=False,
+            instance_id="test",
+            folders=folders,
+        )
+        return asyncio.run(preparer.bare(runtime))
+
+    try:
+        assert [bare(f"{base}:1"), bare(f"{base}:1")] == [None, None]  # made, and found again
+        assert bare(IMAGES[RUNTIME]) is not None
+    finally:
+        for tag in runtime_images(client):
+            if runtime in tag:
+                client.remove_image(tag)
+        client.remove_image(f"{base}:1")

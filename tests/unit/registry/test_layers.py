@@ -4,7 +4,7 @@ import pytest
 from unit.registry.world import ELSEWHERE, HERE, Ticking, World, code, ref
 
 from lambda_home.errors import InvalidParameterValueException
-from lambda_home.functions import Layer
+from lambda_home.functions import Layer, layers_key
 from lambda_home.registry.layers import LayerPage, LayerRef, Layers, LayerVersion, Matches
 
 V1 = LayerRef(HERE, "tools", 1)
@@ -165,8 +165,10 @@ def test_a_zip_is_kept_for_its_layer_and_after_that_for_its_functions(
     world.settle(world.create())
     layer = Layer(kept.ref.arn, kept.code.key, kept.code.size)
     world.registry.update_configuration(ref(), {"layers": (layer,)})
-    assert world.registry.code_keys() == {code(text).key for text in "atu"}
+    used = layers_key([layer.key])
+    assert world.registry.code_keys() == {used, *(code(text).key for text in "atu")}
     for name in ("tools", "unused"):
         layers.delete(LayerRef(HERE, name, 1))
     assert world.registry.get(ref()).layers == (layer,)
-    assert world.registry.code_keys() == {code(text).key for text in "at"}
+    assert world.registry.code_keys() == {used, *(code(text).key for text in "at")}
+    assert world.registry.get(ref()).code_keys == world.registry.code_keys()

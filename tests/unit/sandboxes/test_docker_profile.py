@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from lambda_home.sandboxes.docker_profile import (
     cpu_shares,
     labels,
 )
+from lambda_home.sandboxes.task_folders import Folders
 
 HERE = Owner.this_process()
 SPEC = SandboxSpec(
@@ -75,3 +77,14 @@ def test_owner_before_a_reboot_is_dead() -> None:
 
 def test_owner_on_another_machine_is_never_called_dead() -> None:
     assert not Owner("other", "before", 999_999_999, "1").is_dead(HERE)
+
+
+def test_a_spare_sees_its_own_folders_read_only() -> None:
+    config = container_config(
+        SPEC, WIRING, {}, init=True, folders=Folders(Path("/t/task"), Path("/t/opt"))
+    )
+    host = config["HostConfig"]
+    assert isinstance(host, dict)
+    mounts = {mount["Target"]: (mount["Source"], mount["ReadOnly"]) for mount in host["Mounts"]}
+    assert mounts == {"/var/task": ("/t/task", True), "/opt": ("/t/opt", True)}
+    assert "/opt" not in str(container_config(SPEC, WIRING, {}, init=True))

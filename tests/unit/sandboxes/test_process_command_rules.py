@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lambda_home.sandboxes.base import SandboxSpec
+from lambda_home.sandboxes.base import Prepared, SandboxSpec
 from lambda_home.sandboxes.interpreters import Interpreter
 from lambda_home.sandboxes.process_command import (
+    SITE_PACKAGES,
     Files,
     Tools,
     chain,
@@ -16,6 +18,7 @@ from lambda_home.sandboxes.process_command import (
     hosts_file,
     isolation,
     passwd_file,
+    seen_plain,
 )
 
 TOOLS = Tools("/usr/bin/bwrap", "/usr/bin/setpriv", "/usr/bin/prlimit", "/usr/bin/env")
@@ -177,3 +180,48 @@ def test_the_loaders_variables_come_after_the_programs_with_privileges(name: str
     assert early == {"PATH": "/bin"}
     assert words[-3:] == ["/usr/bin/env", f"{name}=/tmp/x.so", "run"]
     assert words.index("/usr/bin/env") > words.index("/usr/bin/setpriv")
+
+
+def test_opt_is_empty_but_for_layers() -> None:
+    assert has(options(), "--dir", "/opt")
+    spec = replace(SPEC, opt="/data/unpacked/layers")
+    found = isolation(spec, SYSTEM, {}, 60_001, Files(7, 8, 9), as_root=True)
+    assert has(found, "--ro-bind", "/data/unpacked/layers", "/opt")
+    assert not has(found, "--dir", "/opt")
+
+
+OWN = {
+    "TMPDIR": "/tmp/own",
+    "PYTHONPATH": "/share/python",
+    "PATH": "/tmp/own/bin",
+    "LAMBDA_RUNTIME_DIR": "/runtimes/python",
+    SITE_PACKAGES: "python/lib/python3.12/site-packages",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "opt", "seen"),
+    [
+        ("PATH", "/usr/bin:/opt/bin", "", "/tmp/own/bin:/usr/bin:/opt/bin"),
+        ("PATH", "/usr/bin:/opt/bin", "/l", "/tmp/own/bin:/usr/bin:/l/bin"),
+        ("LD_LIBRARY_PATH", "/var/task/lib:/opt/lib", "/l", "/var/task/lib:/l/lib"),
+        (
+            "NODE_PATH",
+            "/opt/nodejs/node_modules:/optional",
+            "/l",
+            "/l/nodejs/node_modules:/optional",
+        ),
+        ("AWS_LAMBDA_EXEC_WRAPPER", "/opt/wrap", "/l", "/l/wrap"),
+        ("PYTHONPATH", "/opt:/mine", "/l", "/l:/mine"),
+        ("MINE", "/opt/bin", "/l", "/opt/bin"),
+    ],
+)
+def test_a_plain_process_is_led_to_its_layers(name: str, value: str, opt: str, seen: str) -> None:
+    assert seen_plain({name: value}, OWN, Prepared("/code", opt))[name] == seen
+
+
+def test_a_plain_process_finds_the_packages_of_layers_before_those_of_aws() -> None:
+    assert seen_plain({}, OWN, Prepared("/code"))["PYTHONPATH"] == "/share/python"
+    found = seen_plain({}, OWN, Prepared("/code", "/l"))
+    assert found["PYTHONPATH"] == ("/l/python/lib/python3.12/site-packages:/l/python:/share/python")
+    assert found["LAMBDA_TASK_ROOT"] == "/code"

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 import pytest
 from fakes import VERSION, FakeRuntime, QuietSandbox, ReadyPreparer, until
 from unit.scheduler.stage import Stage, opened
 
-from lambda_home.sandboxes.base import Exit, SandboxError
+from lambda_home.functions import Layer
+from lambda_home.sandboxes.base import Exit, Package, Prepared, SandboxError
 from lambda_home.scheduler.environments import Outcome
 from lambda_home.scheduler.spares import Spare, SpareLimits, SpareSize, stock
 
@@ -221,6 +222,44 @@ def test_a_spare_whose_connection_is_gone_is_not_handed_out() -> None:
     with_spares(scene)
 
 
+LAYERED = replace(VERSION, layers=(Layer("arn:1", "one", 1), Layer("arn:2", "two", 1)))
+
+
+class Placing(QuietSandbox):
+    """Remembers what it placed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.placed: list[Prepared] = []
+
+    async def place(
+        self, environment_id: str, package: Prepared, environment: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        self.placed.append(package)
+        return await super().place(environment_id, package, environment)
+
+
+@pytest.mark.parametrize("early", [{}, {"LD_PRELOAD": "x"}])
+def test_layers_come_in_their_order_to_a_spare_and_to_a_start_of_its_own(
+    early: dict[str, str],
+) -> None:
+    async def scene(stage: Stage) -> None:
+        stage.scheduler.use_sizes({SIZE: 1})
+        await spare_of(stage)
+        stage.run("r1", replace(LAYERED, environment=early))
+        sandbox = stage.sandbox
+        assert isinstance(sandbox, Placing)
+
+        def seen() -> list[tuple[str, str]]:
+            own = [(of.code, of.opt) for of in sandbox.running.values() if not of.spare]
+            return own + [(of.code, of.opt) for of in sandbox.placed]
+
+        await until(seen)
+        assert seen() == [("python3.12:key", "one,two")]
+
+    with_spares(scene, sandbox=Placing)
+
+
 class FullDisk(QuietSandbox):
     """Cannot place code."""
 
@@ -244,8 +283,8 @@ def test_code_that_cannot_be_placed_fails_the_call_and_leaves_nothing() -> None:
 class HugeCode(ReadyPreparer):
     """Nothing can be placed quickly."""
 
-    async def unpack(self, code_key: str, runtime: str) -> str | None:
-        del code_key, runtime
+    async def unpack(self, package: Package) -> Prepared | None:
+        del package
         return None
 
 
@@ -268,6 +307,26 @@ def test_spares_of_sizes_that_nobody_uses_any_more_go() -> None:
         await until(lambda: not stage.sandbox.running)
 
     with_spares(scene)
+
+
+def test_a_spare_that_is_needed_again_while_the_last_one_goes_is_started() -> None:
+    class SlowToStop(QuietSandbox):
+        async def stop(self, environment_id: str, grace_s: float = 0) -> None:
+            stopping.set()
+            await asyncio.sleep(0.02)
+            await super().stop(environment_id, grace_s)
+
+    stopping = asyncio.Event()
+
+    async def scene(stage: Stage) -> None:
+        stage.scheduler.use_sizes({SIZE: 1})
+        given = await spare_of(stage)
+        stage.scheduler.use_sizes({})
+        await stopping.wait()
+        stage.scheduler.use_sizes({SIZE: 1})
+        await until(lambda: stage.sandbox.running.keys() - {given.spare.id})
+
+    with_spares(scene, sandbox=SlowToStop)
 
 
 def test_a_spare_is_never_given_to_a_version_with_other_limits() -> None:

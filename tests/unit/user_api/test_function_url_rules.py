@@ -20,6 +20,7 @@ BASE = "http://127.0.0.1:9000"
         ("https://lambda.test:8443", "https://u.lambda-url.eu-west-1.localhost:8443/"),
         ("http://[::1]:9000", "http://u.lambda-url.eu-west-1.localhost:9000/"),
         ("http://lambda.test", "http://u.lambda-url.eu-west-1.localhost/"),
+        ("http://[::1", "http://u.lambda-url.eu-west-1.localhost/"),
         ("http://lambda.test:nonsense", "http://u.lambda-url.eu-west-1.localhost/"),
     ],
 )
