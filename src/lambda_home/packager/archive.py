@@ -121,7 +121,7 @@ def check_uploaded(data: Bytes) -> None:
 
     AWS looks at this first. From S3 a ZIP may be as large as what is in it.
     """
-    if len(data) > ZIPPED_LIMIT:
+    if len(data) >= ZIPPED_LIMIT:
         raise RequestEntityTooLargeException(ZIPPED_TOO_LARGE)
 
 
@@ -131,7 +131,7 @@ def inspect(data: Bytes | BinaryIO) -> Archive:
     Only the targets of links are unpacked. Raises InvalidParameterValueException.
     """
     view = memoryview(_whole(data)).cast("B")
-    if view.nbytes > UNZIPPED_LIMIT:
+    if view.nbytes >= UNZIPPED_LIMIT:
         raise InvalidParameterValueException(UNZIPPED_TOO_LARGE)
     if not view.nbytes:
         raise InvalidParameterValueException(EMPTY)
@@ -189,7 +189,7 @@ def _bounded(records: Iterable[Record]) -> list[Record]:
     for record in records:
         taken.append(record)
         size += record.size
-        if size > UNZIPPED_LIMIT:
+        if size >= UNZIPPED_LIMIT:
             raise InvalidParameterValueException(UNZIPPED_TOO_LARGE)
         if len(taken) > MAX_ENTRIES:
             raise _too_many()

@@ -91,13 +91,16 @@ def _defaults(runtime: str) -> dict[str, str]:
     node = _NODE_VERSION.fullmatch(runtime)
     defaults = {
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
-        "AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129:2000",
+        "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
+        "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
+        "_AWS_XRAY_DAEMON_PORT": "2000",
         "LANG": "en_US.UTF-8",
         "LD_LIBRARY_PATH": (
             "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:"
             "/var/task:/var/task/lib:/opt/lib"
         ),
         "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "SHLVL": "0",
         "TZ": ":UTC",
     }
     if node:

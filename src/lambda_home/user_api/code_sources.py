@@ -102,7 +102,7 @@ async def _fetch_object(
     except Exception as error:  # the connection broke off; whose exception depends on the client
         failure = ServiceCallError(str(error))
         raise quoted("GetObject", "S3", failure) from error
-    if len(data) > UNZIPPED_LIMIT:
+    if len(data) >= UNZIPPED_LIMIT:
         raise InvalidParameterValueException(archive.UNZIPPED_TOO_LARGE)
     return data
 
