@@ -31,6 +31,7 @@ from lambda_home.registry.database import Database
 from lambda_home.registry.events import EventStore
 from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.registry.layers import Layers
+from lambda_home.registry.policies import Policies
 from lambda_home.registry.provisioned import ProvisionedConcurrency
 from lambda_home.registry.resources import Resources
 from lambda_home.sandbox_choice import Chosen
@@ -61,6 +62,7 @@ class Engine:
     services: AwsServices
     resources: Resources
     layers: Layers
+    policies: Policies
     changes: Changes
 
     async def work(self, stack: AsyncExitStack, grace_s: float) -> None:
@@ -113,7 +115,12 @@ def build(
     aliases = Aliases(database, changes.told)
     provisioned = ProvisionedConcurrency(database, changes.told)
     sources = Sources(registry, configs, aliases)
-    provisioner = Provisioner(sources, scheduler, prewarm_on_create=settings.prewarm.on_create)
+    provisioner = Provisioner(
+        sources,
+        scheduler,
+        prewarm_on_create=settings.prewarm.on_create,
+        most_environments=settings.limits.max_global_concurrency,
+    )
     resolver = Resolver(
         sources,
         deployer,
@@ -153,6 +160,7 @@ def build(
         services=services,
         resources=Resources(database),
         layers=Layers(database),
+        policies=Policies(database, changes.told),
         changes=changes,
     )
 

@@ -188,6 +188,7 @@ def _user_api(settings: Settings, engine: Engine, health: Health, callers: Calle
         services=engine.services,
         resources=engine.resources,
         layers=engine.layers,
+        policies=engine.policies,
         rules=settings.functions,
         invoker=engine.invoker,
     )

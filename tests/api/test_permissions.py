@@ -79,9 +79,11 @@ def test_statements_come_and_go_and_the_policy_with_the_last(api: LambdaClient, 
     assert sids(api, FunctionName=name) == ["s3"]
     assert api.get_policy(FunctionName=name)["RevisionId"] == third["RevisionId"]
     assert len({first["RevisionId"], second["RevisionId"], third["RevisionId"], function}) == 4
+    seen = api.get_function(FunctionName=name)["Configuration"]["RevisionId"]
+    assert seen == third["RevisionId"], "a policy shares the function's"
     api.remove_permission(FunctionName=name, StatementId="s3", RevisionId=third["RevisionId"])
     assert refusal(api.get_policy, FunctionName=name) == MISSING
-    assert api.get_function(FunctionName=name)["Configuration"]["RevisionId"] == function
+    assert api.get_function(FunctionName=name)["Configuration"]["RevisionId"] != seen
 
 
 def test_function_version_and_alias_have_policies_of_their_own(

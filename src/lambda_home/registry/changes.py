@@ -34,7 +34,6 @@ class ConfigKind(StrEnum):
     RECURSION = "recursion"
     RATE_LIMIT = "rate_limit"
     POLICY = "policy"
-    RESOURCE_POLICY = "resource_policy"
     TAGS = "tags"
     RUNTIME_MANAGEMENT = "runtime_management"
     CODE_SIGNING = "code_signing"

@@ -97,7 +97,7 @@ def _policy(version: LayerVersion) -> Policy | None:
 
 
 def _check_revision(call: Call, version: LayerVersion) -> None:
-    current = (version.policy["RevisionId"],) if version.policy else ()
+    current = version.policy["RevisionId"] if version.policy else ""
     check_revision(call.params.get("RevisionId"), current, "GetLayerPolicy")
 
 

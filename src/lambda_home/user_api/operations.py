@@ -20,6 +20,7 @@ from lambda_home.registry.aliases import Aliases
 from lambda_home.registry.configs import FunctionConfigs
 from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.registry.layers import Layers
+from lambda_home.registry.policies import Policies
 from lambda_home.registry.provisioned import ProvisionedConcurrency
 from lambda_home.registry.resources import Resources
 from lambda_home.scheduler.spares import SpareKeeper
@@ -44,6 +45,7 @@ class Backend:
     services: Services
     resources: Resources
     layers: Layers
+    policies: Policies
     rules: FunctionSettings
     invoker: Invoker
 

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from lambda_home.arns import FunctionRef
 from lambda_home.errors import InvalidParameterValueException, ResourceNotFoundException
-from lambda_home.user_api import function_policies as policies
+from lambda_home.registry.policies import Stored
 from lambda_home.user_api.operations import Backend, Call, Result, operation
 from lambda_home.user_api.policy_documents import (
     Policy,
     check_revision,
     compact,
+    no_policy,
+    refuse_latest,
     statement_of,
     with_statement,
     without_statement,
@@ -45,26 +48,36 @@ async def remove_permission(backend: Backend, call: Call) -> Result:
 @operation("GetPolicy")
 async def get_policy(backend: Backend, call: Call) -> Result:
     """The policy of a function, version or alias."""
-    stored = await asyncio.to_thread(policies.find, backend, call.ref())
-    return {"Policy": compact(stored["Policy"]), "RevisionId": stored["RevisionId"]}
+    stored = await asyncio.to_thread(_find, backend, call.ref())
+    return {"Policy": compact(stored.policy or {}), "RevisionId": stored.revision_id}
 
 
 # ------------------------------------------------------------------------------------------------
 
 
+def _find(backend: Backend, ref: FunctionRef) -> Stored:
+    """One 404 for everything that may be missing."""
+    try:
+        stored = backend.policies.get(ref)
+    except ResourceNotFoundException:
+        raise no_policy() from None
+    if stored.policy is None:
+        raise no_policy()
+    return stored
+
+
 def _add(backend: Backend, call: Call) -> Result:
     ref, given = call.ref(), call.params.get("RevisionId")
-    policies.refuse_latest(ref)
+    refuse_latest(ref)
     _check_action(call.params)
-    own = policies.revision_of(backend, ref)
+    backend.policies.get(ref)  # a missing function comes before a bad principal
     statement = statement_of(call.params, ref.qualified_arn)
 
-    def edit(old: policies.Stored | None) -> Policy:
-        # Where there is no policy yet, there is nothing else that a caller could have read.
-        check_revision(given, [old["RevisionId"] if old else own], "GetPolicy")
-        return with_statement(old["Policy"] if old else None, statement)
+    def edit(old: Stored) -> Policy:
+        check_revision(given, old.revision_id, "GetPolicy")
+        return with_statement(old.policy, statement)
 
-    policies.change(backend, ref, edit)
+    backend.policies.change(ref, edit)
     return {"Statement": compact(statement)}
 
 
@@ -74,17 +87,15 @@ def _remove(backend: Backend, call: Call) -> None:
         backend.registry.get(replace(ref, qualifier=None))
     except ResourceNotFoundException:
         raise ResourceNotFoundException(f"No policy found for: {ref.qualified_arn}") from None
-    policies.revision_of(backend, ref)
 
-    def edit(old: policies.Stored | None) -> Policy | None:
-        if old is None:
+    def edit(old: Stored) -> Policy | None:
+        if old.policy is None:
             raise ResourceNotFoundException("No policy is associated with the given resource.")
-        rest = without_statement(old["Policy"], call.params["StatementId"])
-        # AWS names these operations here, though the RevisionId is GetPolicy's.
-        check_revision(given, [old["RevisionId"]], "GetFunction/GetAlias")
+        rest = without_statement(old.policy, call.params["StatementId"])
+        check_revision(given, old.revision_id, "GetFunction/GetAlias")
         return rest
 
-    policies.change(backend, ref, edit)
+    backend.policies.change(ref, edit)
 
 
 def _check_action(params: Mapping[str, Any]) -> None:

@@ -1,8 +1,7 @@
 """Resource-based policies as documents: principals, statements, conditions (pure).
 
-A policy is `{"Version", "Id", "Statement": [...]}`; it is stored as `{"Policy", "RevisionId"}` and
-answered as compact JSON, its members in AWS's order. Texts are recorded on AWS unless a comment
-says otherwise. Source of the elements:
+A policy is `{"Version", "Id", "Statement": [...]}`; it is answered as compact JSON, its members in
+AWS's order. Texts are recorded on AWS unless a comment says otherwise. Source of the elements:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html
 """
 
@@ -10,10 +9,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
-from lambda_home.arns import PARTITION
+from lambda_home.arns import LATEST, PARTITION, FunctionRef
 from lambda_home.errors import (
     InvalidParameterValueException,
     PolicyLengthExceededException,
@@ -158,16 +157,29 @@ def check_length(policy: Mapping[str, Any]) -> None:
         )
 
 
-def check_revision(given: str | None, current: Iterable[str], api: str) -> None:
-    """Raise PreconditionFailedException if a RevisionId is given that is none of the current ones.
+def check_revision(given: str | None, current: str, api: str) -> None:
+    """Raise PreconditionFailedException if a RevisionId is given that is not the current one.
 
     `api` is the operation that the text names.
     """
-    if given and given not in current:
+    if given and given != current:
         raise PreconditionFailedException(
             "The Revision Id provided does not match the latest Revision Id. Call the"
             f" {api} API to retrieve the latest Revision Id"
         )
+
+
+def refuse_latest(ref: FunctionRef) -> None:
+    """Raise InvalidParameterValueException for `$LATEST`, which can have no policy."""
+    if ref.qualifier == LATEST:
+        raise InvalidParameterValueException(
+            "We currently do not support adding policies for $LATEST."
+        )
+
+
+def no_policy() -> ResourceNotFoundException:
+    """What GetPolicy answers, whatever is missing."""
+    return ResourceNotFoundException("The resource you requested does not exist.")
 
 
 def parsed(text: str) -> Policy:

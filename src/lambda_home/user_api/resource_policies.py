@@ -14,9 +14,17 @@ from __future__ import annotations
 import asyncio
 
 from lambda_home.arns import FunctionRef
-from lambda_home.user_api import function_policies as policies
+from lambda_home.errors import ResourceNotFoundException
+from lambda_home.registry.policies import Stored
 from lambda_home.user_api.operations import Backend, Call, Result, operation
-from lambda_home.user_api.policy_documents import Policy, check_revision, compact, parsed
+from lambda_home.user_api.policy_documents import (
+    Policy,
+    check_revision,
+    compact,
+    no_policy,
+    parsed,
+    refuse_latest,
+)
 
 
 @operation("PutResourcePolicy")
@@ -28,7 +36,10 @@ async def put_resource_policy(backend: Backend, call: Call) -> Result:
 @operation("GetResourcePolicy")
 async def get_resource_policy(backend: Backend, call: Call) -> Result:
     """The policy of a function, version or alias."""
-    return _shown(await asyncio.to_thread(policies.find, backend, _ref(call)))
+    try:
+        return _shown(await asyncio.to_thread(backend.policies.get, _ref(call)))
+    except ResourceNotFoundException:
+        raise no_policy() from None
 
 
 @operation("DeleteResourcePolicy")
@@ -41,44 +52,43 @@ async def delete_resource_policy(backend: Backend, call: Call) -> Result:
 # ------------------------------------------------------------------------------------------------
 
 
-def _put(backend: Backend, call: Call) -> policies.Stored | None:
+def _put(backend: Backend, call: Call) -> Stored:
     ref = _ref(call)
-    policies.refuse_latest(ref)
-    policies.revision_of(backend, ref)
+    refuse_latest(ref)
+    backend.policies.get(ref)  # a missing resource comes before a bad document
     policy = parsed(call.params["Policy"])
 
-    def edit(old: policies.Stored | None) -> Policy:
+    def edit(old: Stored) -> Policy:
         _check(call, old)
         return policy
 
-    return policies.change(backend, ref, edit)
+    return backend.policies.change(ref, edit)
 
 
 def _delete(backend: Backend, call: Call) -> None:
-    ref = _ref(call)
-    policies.find(backend, ref)
-
-    def edit(old: policies.Stored | None) -> None:
-        if old is None:
-            raise policies.no_policy()
+    def edit(old: Stored) -> None:
+        if old.policy is None:
+            raise no_policy()
         _check(call, old)
 
-    policies.change(backend, ref, edit)
+    try:
+        backend.policies.change(_ref(call), edit)
+    except ResourceNotFoundException:
+        raise no_policy() from None
 
 
-def _check(call: Call, old: policies.Stored | None) -> None:
-    current = [old["RevisionId"]] if old else []
-    check_revision(call.params.get("RevisionId"), current, "GetResourcePolicy")
+def _check(call: Call, old: Stored) -> None:
+    check_revision(call.params.get("RevisionId"), old.revision_id, "GetResourcePolicy")
 
 
 def _ref(call: Call) -> FunctionRef:
     arn: str = call.params["ResourceArn"]
     if ":runtime/" in arn:
-        raise policies.no_policy()
+        raise no_policy()
     return FunctionRef.parse(call.scope, arn)
 
 
-def _shown(stored: policies.Stored | None) -> Result:
-    if stored is None:
-        return None
-    return {"Policy": compact(stored["Policy"]), "RevisionId": stored["RevisionId"]}
+def _shown(stored: Stored) -> Result:
+    if stored.policy is None:
+        raise no_policy()
+    return {"Policy": compact(stored.policy), "RevisionId": stored.revision_id}

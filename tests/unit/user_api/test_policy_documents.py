@@ -135,10 +135,10 @@ def test_a_policy_has_20480_bytes_at_most() -> None:
 
 
 def test_a_revision_id_is_compared_where_one_is_given() -> None:
-    check_revision(None, ["now"], "GetPolicy")
-    check_revision("now", ["now"], "GetPolicy")
+    check_revision(None, "now", "GetPolicy")
+    check_revision("now", "now", "GetPolicy")
     with pytest.raises(PreconditionFailedException) as refused:
-        check_revision("old", ["now"], "GetPolicy")
+        check_revision("old", "now", "GetPolicy")
     assert refused.value.message == (
         "The Revision Id provided does not match the latest Revision Id. Call the GetPolicy API to"
         " retrieve the latest Revision Id"
