@@ -31,6 +31,7 @@ from lambda_home.scheduler.events import FleetPlan
 MAX_CONCURRENCY_VARIABLE = "AWS_LAMBDA_MAX_CONCURRENCY"
 MOST_SLOTS = 1600
 _NO_PLAN = FleetPlan()
+_CONFIGURED = (ConfigKind.PROVISIONED, ConfigKind.SCALING, ConfigKind.ALIAS)
 _Key = tuple[Scope, str]
 
 _log = structlog.get_logger(__name__)
@@ -90,10 +91,18 @@ class Provisioner:
     As a context manager it follows changes while it is entered.
     """
 
-    def __init__(self, sources: Sources, fleets: Fleets, *, prewarm_on_create: bool) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        fleets: Fleets,
+        *,
+        prewarm_on_create: bool,
+        most_environments: int,
+    ) -> None:
         self._sources = sources
         self._fleets = fleets
         self._prewarm_on_create = prewarm_on_create
+        self._most = most_environments
         self._planned: dict[_Key, dict[str, tuple[FunctionVersion, FleetPlan]]] = {}
         self._changed: set[_Key] = set()
         self._new: set[_Key] = set()
@@ -199,12 +208,11 @@ class Provisioner:
         ref = FunctionRef(scope, name)
         versions = self._sources.registry.versions(scope, name)
         try:
-            asked = self._sources.configs.all_of(ref, ConfigKind.PROVISIONED)
-            scaling = self._sources.configs.all_of(ref, ConfigKind.SCALING)
+            asked, scaling, aliases = self._sources.configs.all_of_kinds(ref, _CONFIGURED)
         except ResourceNotFoundException:
             return [], {}
         counts = {qualifier: document["Requested"] for qualifier, document in asked.items()}
-        wanted = plans(versions, spread(counts, self._sources.aliases.of(ref)), scaling)
+        wanted = plans(versions, spread(counts, aliases), scaling, self._most)
         return [version for version in versions if _can_run(version)], wanted
 
     async def _greet(self, scope: Scope, name: str) -> None:
@@ -218,11 +226,13 @@ def plans(
     versions: Sequence[FunctionVersion],
     provisioned: Mapping[str, int],
     scaling: Mapping[str, Mapping[str, Any]],
+    most_environments: int,
 ) -> dict[str, FleetPlan]:
     """The plan of each version of a function.
 
     `provisioned` is concurrency by version, `scaling` the scaling configurations by version,
     `$LATEST` or `$LATEST.PUBLISHED`, which is the newest published version unless it has its own.
+    No version keeps more than `most_environments` ready: its account could not use them.
     """
     numbered = [version.version for version in versions if not version.is_latest]
     found = dict(scaling)
@@ -237,7 +247,7 @@ def plans(
         most = bounds.get("MaxExecutionEnvironments")
         made[version.version] = FleetPlan(
             slots=slots,
-            minimum=max(bounds.get("MinExecutionEnvironments", 0), ahead),
+            minimum=max(min(bounds.get("MinExecutionEnvironments", 0), most_environments), ahead),
             maximum=None if most is None else max(most, ahead),
             provisioned=ahead,
         )

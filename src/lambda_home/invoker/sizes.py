@@ -12,6 +12,7 @@ from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.scheduler.spares import SpareSize
 
 _TOGETHER_S = 0.01
+_REST = 10  # times as long as a count took: many functions and many changes take no whole core
 
 _log = structlog.get_logger(__name__)
 
@@ -44,12 +45,15 @@ class SizesInUse:
         self._changed.set()
 
     async def _count_forever(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
             await self._changed.wait()
             await asyncio.sleep(_TOGETHER_S)
             self._changed.clear()
+            began = loop.time()
             try:
                 found = await asyncio.to_thread(self._registry.sizes)
                 self._use({SpareSize(*size): count for size, count in found.items()})
             except Exception:
                 _log.exception("counting the sizes in use failed")
+            await asyncio.sleep(_REST * (loop.time() - began))

@@ -8,7 +8,7 @@ goes with its function.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select, update
@@ -53,6 +53,14 @@ class FunctionConfigs:
         with self._database.read() as connection:
             function = find_function(connection, ref)
             return dict(read_documents(connection, function.id, kind))
+
+    def all_of_kinds(
+        self, ref: FunctionRef, kinds: Sequence[ConfigKind]
+    ) -> list[dict[str, Document]]:
+        """As `all_of`, of several kinds at the same moment."""
+        with self._database.read() as connection:
+            function = find_function(connection, ref)
+            return [dict(read_documents(connection, function.id, kind)) for kind in kinds]
 
     def everywhere(self, kind: ConfigKind) -> dict[tuple[Scope, str, str], Document]:
         """The documents of a kind of all functions, by scope, name and qualifier."""

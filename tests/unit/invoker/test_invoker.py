@@ -94,7 +94,9 @@ class World:
         self.deployer = SettledDeployer(self.registry)
         sources = Sources(self.registry, self.configs, self.aliases)
         admission = Admission(100)
-        provisioner = Provisioner(sources, FakeFleets(), prewarm_on_create=False)
+        provisioner = Provisioner(
+            sources, FakeFleets(), prewarm_on_create=False, most_environments=100
+        )
         resolver = Resolver(sources, self.deployer, admission, provisioner, self.clock.monotonic)
         self.invoker = Invoker(
             self.registry,

@@ -62,16 +62,21 @@ def test_a_plan_joins_provisioned_concurrency_and_scaling() -> None:
         "1": {"MinExecutionEnvironments": 2, "MaxExecutionEnvironments": 4},
         "$LATEST.PUBLISHED": {"MinExecutionEnvironments": 1},
     }
-    assert plans([LATEST, ONE, TWO], {"1": 5}, scaling) == {
+    assert plans([LATEST, ONE, TWO], {"1": 5}, scaling, 100) == {
         "$LATEST": FleetPlan(maximum=3),
         "1": FleetPlan(minimum=5, maximum=5, provisioned=5),
         "2": FleetPlan(minimum=1),
     }
 
 
+def test_no_version_keeps_more_ready_than_its_account_can_use() -> None:
+    scaling = {"1": {"MinExecutionEnvironments": 15_000}}
+    assert plans([ONE], {}, scaling, 100)["1"] == FleetPlan(minimum=100)
+
+
 def test_an_environment_with_slots_holds_as_much_provisioned_concurrency() -> None:
     version = replace(with_variable("4"), version="1")
-    assert plans([version], {"1": 9}, {})["1"] == FleetPlan(slots=4, minimum=3, provisioned=3)
+    assert plans([version], {"1": 9}, {}, 100)["1"] == FleetPlan(slots=4, minimum=3, provisioned=3)
 
 
 def test_aliases_spread_what_is_asked_for_over_their_versions() -> None:
@@ -123,7 +128,7 @@ class World:
 
     def provisioner(self, *, prewarm: bool = False) -> Provisioner:
         sources = Sources(self.registry, self.configs, self.aliases)
-        made = Provisioner(sources, self.fleets, prewarm_on_create=prewarm)
+        made = Provisioner(sources, self.fleets, prewarm_on_create=prewarm, most_environments=100)
         self.listeners.append(made.changed)
         return made
 
