@@ -333,11 +333,13 @@ def test_an_empty_invocation_type_is_none(process_server: LiveServer, echo: str)
 def test_nulls_among_subnets_name_nothing(process_server: LiveServer) -> None:
     body = {
         "CapacityProviderName": "nulls",
-        "VpcConfig": {"SubnetIds": [None], "SecurityGroupIds": []},
+        "VpcConfig": {"SubnetIds": ["subnet-1", None], "SecurityGroupIds": []},
         "PermissionsConfig": {"CapacityProviderOperatorRoleArn": ROLE},
     }
     path = "/2025-11-30/capacity-providers"
-    assert request(process_server, "POST", path, json.dumps(body).encode())[0] < 500
+    status, _, answer = request(process_server, "POST", path, json.dumps(body).encode())
+    assert status == 202
+    assert json.loads(answer)["CapacityProvider"]["VpcConfig"]["SubnetIds"] == ["subnet-1"]
 
 
 def test_operations_that_are_not_there_yet_say_so(process_server: LiveServer) -> None:

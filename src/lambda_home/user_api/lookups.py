@@ -52,9 +52,7 @@ async def vpc_config(backend: Backend, scope: Scope, given: Mapping[str, Any]) -
     Where EC2 is not asked, the VPC's id is made of the first subnet's. Raises
     InvalidParameterValueException for what EC2 does not know.
     """
-    # The model lets elements of these lists be null, which name nothing.
-    subnets = [name for name in given.get("SubnetIds") or () if name]
-    groups = [name for name in given.get("SecurityGroupIds") or () if name]
+    subnets, groups = list(given.get("SubnetIds") or ()), list(given.get("SecurityGroupIds") or ())
     vpc = ""
     if subnets:
         vpc = f"vpc-{hashlib.sha256(subnets[0].encode()).hexdigest()[:17]}"

@@ -85,6 +85,7 @@ MAXIMA: Final[Mapping[str, int]] = {
 }
 
 # Element shapes of lists for which AWS does not add `Member must not be null`.
+# Nulls among them name nothing, and are left out where a request is read.
 NULLABLE_ELEMENTS: Final = frozenset({"SubnetId", "SecurityGroupId"})
 
 # A list whose elements AWS checks as if they were the member itself: no `[...]` around the text.

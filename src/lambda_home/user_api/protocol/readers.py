@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, NoReturn
 
 from lambda_home.errors import SerializationException
+from lambda_home.user_api.protocol import deviations
 from lambda_home.user_api.protocol.model import Member, Shape
 
 Reader = Callable[[Any], Any]
@@ -112,11 +113,13 @@ def _structure_reader(shape: Shape) -> Reader:
 
 def _list_reader(shape: Shape) -> Reader:
     reader = _element_reader(shape)
+    drops_nulls = shape.element is not None and shape.element.name in deviations.NULLABLE_ELEMENTS
 
     def read(value: Any) -> list[Any]:
         if not isinstance(value, list):
             _refuse(value, shape)
-        return [None if item is None else reader(item) for item in value]
+        given = [item for item in value if item is not None] if drops_nulls else value
+        return [None if item is None else reader(item) for item in given]
 
     return read
 
