@@ -223,10 +223,17 @@ def test_subnets_and_groups_must_exist_where_there_is_ec2(client: LambdaClient, 
         ),
     )
     missing = {**config, "SecurityGroupIds": ["sg-0123456789abcdef0"]}
-    code, message = refused(client.create_function, **basics(VpcConfig=missing))
-    assert code == "InvalidParameterValueException"
-    assert message.startswith(
-        "Error occurred while DescribeSecurityGroups. EC2 Error Code: InvalidGroup.NotFound."
+    assert refused(client.create_function, **basics(VpcConfig=missing)) == (
+        "InvalidParameterValueException",
+        (
+            "Error occurred while DescribeSecurityGroups. EC2 Error Code: InvalidGroup.NotFound."
+            " EC2 Error Message: The security group 'sg-0123456789abcdef0' does not exist"
+        ),
+    )
+    alone = {"SubnetIds": [subnet]}
+    assert refused(client.create_function, **basics(VpcConfig=alone)) == (
+        "InvalidParameterValueException",
+        "SubnetIds and SecurityIds must coexist or be both empty list.",
     )
 
 

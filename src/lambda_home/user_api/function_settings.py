@@ -46,6 +46,7 @@ _FIRST_WITH_SNAP_START = {"java": (11,), "python": (3, 12), "dotnet": (8,)}
 _VERSIONED = re.compile(r"(?P<family>[a-z]+)(?P<version>\d+(?:\.\d+)*)")
 _ARN_SERVICE = 2
 _MANAGED_MB = 2048
+_MOST_MB = 10_240
 
 
 def changes(params: Mapping[str, Any], latest: FunctionVersion | None = None) -> Configuration:
@@ -74,6 +75,8 @@ def changes(params: Mapping[str, Any], latest: FunctionVersion | None = None) ->
         members["documents"]["CapacityProviderConfig"] = completed(
             params["CapacityProviderConfig"], runtime
         )
+    _check_vpc(params.get("VpcConfig") or {})
+    _check_memory(params, latest)
     _check_snap_start(params, latest)
     _check_package_type(params, latest)
     return cast("Configuration", members)
@@ -101,7 +104,7 @@ def check_environment(variables: Mapping[str, str]) -> None:
 def _kept(name: str, given: Any, old: Mapping[str, object]) -> Any:
     """A member as it is stored; None where the value given takes it away."""
     if name == "LoggingConfig":
-        return _logging({**cast("Mapping[str, Any]", old.get(name) or {}), **given})
+        return _logging(cast("Mapping[str, Any]", old.get(name) or {}), given)
     if name == "SnapStart":
         return {**given, "OptimizationStatus": "Off"} if given.get("ApplyOn") else None
     if name == "DeadLetterConfig":
@@ -109,9 +112,15 @@ def _kept(name: str, given: Any, old: Mapping[str, object]) -> Any:
     return given or None
 
 
-def _logging(config: dict[str, Any]) -> dict[str, Any]:
-    """Levels belong to the format JSON, and go with it."""
+def _logging(old: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Levels belong to the format JSON, and go with it. The refusal's text: seen on AWS."""
+    config = {**old, **given}
     if config.get("LogFormat", "Text") == "Text":
+        if given.keys() & set(_LOG_LEVELS):
+            raise InvalidParameterValueException(
+                'LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from'
+                ' your request or change the LogFormat to "JSON" and try again.'
+            )
         return {name: value for name, value in config.items() if name not in _LOG_LEVELS}
     return dict.fromkeys(_LOG_LEVELS, "INFO") | config
 
@@ -126,6 +135,25 @@ def _dead_letters(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
             f"The dead-letter target {target} is neither an SQS queue nor an SNS topic."
         )
     return config
+
+
+def _check_vpc(config: Mapping[str, Any]) -> None:
+    if bool(config.get("SubnetIds")) is not bool(config.get("SecurityGroupIds")):
+        raise InvalidParameterValueException(
+            "SubnetIds and SecurityIds must coexist or be both empty list."
+        )
+
+
+def _check_memory(params: Mapping[str, Any], latest: FunctionVersion | None) -> None:
+    """Managed instances have more memory than other functions can; the model allows for them."""
+    managed = params.get("CapacityProviderConfig") or (
+        latest is not None and "CapacityProviderConfig" in latest.documents
+    )
+    if (params.get("MemorySize") or 0) > _MOST_MB and not managed:
+        raise InvalidParameterValueException(
+            "'MemorySize' value failed to satisfy constraint: Member must have value less than or"
+            f" equal to {_MOST_MB}"
+        )
 
 
 def _check_managed(params: Mapping[str, Any], latest: FunctionVersion | None) -> None:

@@ -16,6 +16,10 @@ from lambda_home.services import ServiceCallError
 from lambda_home.user_api.operations import Backend
 
 _ACCOUNT_PART = 4
+_MISSING = {
+    "InvalidGroup.NotFound": "The security group '{}' does not exist",
+    "InvalidSubnetID.NotFound": "The subnet ID '{}' does not exist",
+}
 
 
 def quoted(action: str, service: str, error: ServiceCallError) -> InvalidParameterValueException:
@@ -77,6 +81,8 @@ async def _described(backend: Backend, scope: Scope, kind: str, ids: list[str]) 
         try:
             answer = await backend.services.call(scope, "ec2", action, {member: [name]})
         except ServiceCallError as error:
+            if missing := _MISSING.get(error.code):  # EC2's words; other implementations vary
+                error.detail = missing.format(name)
             raise quoted(action, "EC2", error) from error
         vpcs.append(str(answer[f"{kind}s"][0]["VpcId"]))
     return vpcs[0]

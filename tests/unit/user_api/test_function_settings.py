@@ -155,6 +155,20 @@ def test_some_runtimes_have_snap_start(runtime: str, *, allowed: bool) -> None:
             ),
         ),
         (
+            {**ZIP, "LoggingConfig": {"ApplicationLogLevel": "DEBUG"}},
+            (
+                'LogLevel is not supported when LogFormat is set to "Text". Remove LogLevel from'
+                ' your request or change the LogFormat to "JSON" and try again.'
+            ),
+        ),
+        (
+            {**ZIP, "MemorySize": 10_241},
+            (
+                "'MemorySize' value failed to satisfy constraint: Member must have value less than"
+                " or equal to 10240"
+            ),
+        ),
+        (
             {**ZIP, "ImageConfig": {"Command": ["x"]}},
             "Please don't provide ImageConfig when the intended function PackageType is Zip.",
         ),

@@ -80,7 +80,6 @@ PATTERNS: Final[Mapping[str, str]] = {
 # instances. Source: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MAXIMA: Final[Mapping[str, int]] = {
     "EphemeralStorageSize": 10_240,
-    "MemorySize": 10_240,
     "Timeout": 900,
 }
 
