@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lambda-home-setup
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo test check bench bench-check bench-accept base-images lock wheel clean
+.PHONY: help setup run demo test test-fuzz check bench bench-check bench-accept base-images lock wheel clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ demo: setup ## Create and invoke a Python and a Node.js function, print timings,
 
 test: setup ## Run all tests that this machine can run
 	@$(BIN)/pytest $(ARGS)
+
+test-fuzz: setup ## Send 20,000 requests made from AWS's model (FUZZ_REQUESTS, FUZZ_SEED: how many, which)
+	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-20000} $(BIN)/pytest -q tests/fuzz $(ARGS)
 
 check: setup ## ruff, mypy --strict, import order, sizes
 	@$(BIN)/ruff check .

@@ -331,6 +331,15 @@ def test_an_empty_invocation_type_is_none(process_server: LiveServer, echo: str)
     assert request(process_server, "POST", path, b"1", X_Amz_Invocation_Type="")[0] == 200
 
 
+def test_a_log_type_that_aws_does_not_know_is_refused(
+    process_server: LiveServer, echo: str
+) -> None:
+    path = f"{FUNCTIONS}/{echo}/invocations"
+    status, headers, answer = request(process_server, "POST", path, b"1", X_Amz_Log_Type="Head")
+    assert (status, headers["x-amzn-ErrorType"]) == (400, "ValidationException")
+    assert "'Head' at 'logType'" in json.loads(answer)["message"]
+
+
 def test_nulls_among_subnets_name_nothing(process_server: LiveServer) -> None:
     body = {
         "CapacityProviderName": "nulls",
@@ -344,6 +353,7 @@ def test_nulls_among_subnets_name_nothing(process_server: LiveServer) -> None:
 
 
 def test_operations_that_are_not_there_yet_say_so(process_server: LiveServer) -> None:
-    status, headers, answer = request(process_server, "GET", "/2025-12-01/functions/f/durable-executions")
+    path = "/2025-12-01/functions/f/durable-executions"
+    status, headers, answer = request(process_server, "GET", path)
     assert (status, headers["x-amzn-ErrorType"]) == (501, "NotImplementedException")
     assert "ListDurableExecutionsByFunction" in json.loads(answer)["message"]

@@ -15,7 +15,8 @@ from botocore.exceptions import ClientError
 from live import LiveServer
 from model_requests.answers import faults_of_result
 from model_requests.building import durable_operations, minimal, operation, operation_names
-from model_requests.rows import NEVER, ROWS, Row, Variant, full_request, minimal_request
+from model_requests.row import Variant
+from model_requests.rows import NEVER, full_request, minimal_request, row_of
 from model_requests.stage import Elsewhere, Stage, set_the_stage
 from other_services import other_services, service
 
@@ -29,7 +30,7 @@ PROMISED = sorted(set(operation_names()) - durable_operations())
 FULL = [
     pytest.param(name, variant, id=f"{name}-{variant.name}")
     for name in PROMISED
-    for variant in ROWS.get(name, Row()).variants
+    for variant in row_of(name).variants
     if operation(name).input_shape.members
 ]
 
@@ -93,9 +94,14 @@ def test_a_full_request_succeeds(stage: Stage, name: str, variant: Variant) -> N
 @pytest.mark.parametrize("name", PROMISED)
 def test_the_full_requests_of_an_operation_have_all_members_together(name: str) -> None:
     known = set(operation(name).input_shape.members)
-    sent = {member for one in ROWS.get(name, Row()).variants for member in one.sends(name)}
+    sent = {member for one in row_of(name).variants for member in one.sends(name)}
     assert known - sent == set(NEVER.get(name, {}))
     assert sent <= known
+
+
+def test_nothing_but_durable_executions_is_listed_as_missing() -> None:
+    # InvokeWithResponseStream is listed for having no handler in the table: an endpoint serves it.
+    assert NOT_YET - {"InvokeWithResponseStream"} <= durable_operations()
 
 
 @pytest.mark.parametrize("name", sorted(durable_operations()))

@@ -16,7 +16,7 @@ from lambda_home.user_api.protocol import validate
 
 _PLAIN_NAME = re.compile(r"[a-zA-Z0-9-_]{1,64}")
 _TYPES = {kind.value.encode(): kind for kind in InvocationType}
-_MOST_DISCARDED = 64 * 1024 * 1024
+_LOG_TYPES = frozenset({None, b"", b"None", b"Tail"})
 
 
 def named_function(path: bytes, prefix: bytes, suffix: bytes) -> str | None:
@@ -40,7 +40,8 @@ def read_function(
     """The function that is invoked. Raises ApiError in the words of `operation`'s model."""
     given_type = headers.get(b"x-amz-invocation-type")
     tenant = headers.get(b"x-amz-tenant-id")
-    usual = operation == "Invoke" and not query and tenant is None
+    log_type = headers.get(b"x-amz-log-type")
+    usual = operation == "Invoke" and not query and tenant is None and log_type in _LOG_TYPES
     if usual and _PLAIN_NAME.fullmatch(name) and (given_type or b"Event") in _TYPES:
         return FunctionRef(caller, name)
     values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
@@ -50,6 +51,8 @@ def read_function(
         params["Qualifier"] = qualifier
     if given_type is not None:
         params["InvocationType"] = given_type.decode("latin-1")
+    if log_type:
+        params["LogType"] = log_type.decode("latin-1")
     if tenant is not None:
         params["TenantId"] = tenant.decode("latin-1")
     validate(operation, params)
