@@ -239,6 +239,18 @@ def test_a_configuration_goes_with_its_function(api: LambdaClient) -> None:
     assert refused(api.get_function_url_config, FunctionName=name) == NO_CONFIG
 
 
+def test_a_url_outlives_its_alias(api: LambdaClient) -> None:
+    name = create(api, SOURCE)
+    api.publish_version(FunctionName=name)
+    api.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    made = api.create_function_url_config(FunctionName=name, Qualifier="live", AuthType="NONE")
+    api.delete_alias(FunctionName=name, Name="live")
+    kept = api.get_function_url_config(FunctionName=name, Qualifier="live")
+    assert kept["FunctionUrl"] == made["FunctionUrl"]
+    api.delete_function_url_config(FunctionName=name, Qualifier="live")
+    assert refused(api.get_function_url_config, FunctionName=name, Qualifier="live") == NO_CONFIG
+
+
 def test_accounts_and_regions_never_see_each_other(
     process_server: LiveServer, api: LambdaClient
 ) -> None:

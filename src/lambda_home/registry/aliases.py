@@ -116,12 +116,19 @@ class Aliases:
         return document
 
     def delete(self, ref: FunctionRef) -> None:
-        """Remove an alias and all that is configured for it; a missing alias is fine."""
+        """Remove an alias and what is configured for it but its URL; a missing alias is fine.
+
+        A URL outlives its alias on AWS (recorded), and refuses its callers then.
+        """
         with self._database.write() as connection:
             function = find_function(connection, ref)
             name = ref.qualifier or ""
             if read_document(connection, function.id, ConfigKind.ALIAS, name) is not None:
-                its = (CONFIGS.c.function_id == function.id, CONFIGS.c.qualifier == name)
+                its = (
+                    CONFIGS.c.function_id == function.id,
+                    CONFIGS.c.qualifier == name,
+                    CONFIGS.c.kind != ConfigKind.URL,
+                )
                 connection.execute(delete(CONFIGS).where(*its))
         self._tell(ref)
 
