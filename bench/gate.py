@@ -29,7 +29,17 @@ from bench.figures import Effort  # noqa: E402
 
 ACCEPTED = ROOT / "bench" / "accepted.json"
 QUICK_SECONDS = 2.0
-QUICK_SECTIONS = ("warm", "cold", "burst", "create", "async", "memory", "start", "glambdar")
+QUICK_SECTIONS = (
+    "warm",
+    "cold",
+    "burst",
+    "create",
+    "registry",
+    "async",
+    "memory",
+    "start",
+    "glambdar",
+)
 """Those with figures that are compared, but for what takes long to say the same again."""
 
 

@@ -20,10 +20,10 @@ from bench.servers import (
     Function,
     best_sandbox,
     create,
+    function_images_as_before,
     pid_of,
     resident_mb,
     runtime_of,
-    said,
     sandboxes,
     serving,
     settle,
@@ -120,18 +120,8 @@ def _paced(url: str, seconds: float) -> _Paced:
 
 def starting(effort: Effort, outcome: Outcome) -> None:
     """Seconds to ready: on an empty data directory, and again on the same one, with a function."""
-    n = effort.count(_STARTS)
-    images = _function_images()
-    try:
-        _starts(n, outcome)
-    finally:
-        for image in _function_images() - images:  # a server keeps those for its next start
-            said("docker", "rmi", image)
-
-
-def _function_images() -> set[str]:
-    form = "{{.Repository}}:{{.Tag}}"
-    return set(said("docker", "images", "--format", form, "lambda-home/function").split())
+    with function_images_as_before():
+        _starts(effort.count(_STARTS), outcome)
 
 
 def _starts(n: int, outcome: Outcome) -> None:

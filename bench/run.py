@@ -34,6 +34,7 @@ from bench.figures import Effort, Outcome, SkippedError  # noqa: E402
 from bench.glambdar import glambdar  # noqa: E402
 from bench.loads import soak, warm  # noqa: E402
 from bench.memory import memory, starting  # noqa: E402
+from bench.registry import registry  # noqa: E402
 from bench.servers import hardware  # noqa: E402
 from bench.streaming import streaming  # noqa: E402
 
@@ -45,6 +46,7 @@ SECTIONS: Mapping[str, Section] = {
     "cold": cold,
     "burst": burst,
     "create": creation,
+    "registry": registry,
     "async": asynchronous,
     "streaming": streaming,
     "memory": memory,

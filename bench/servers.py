@@ -232,6 +232,22 @@ def _wait_until_calm(caller: Caller, *, least: int) -> None:
     until(calm, "the spares were not refilled", step_s=_SPARES_STEP_S)
 
 
+@contextmanager
+def function_images_as_before() -> Iterator[None]:
+    """Remove images of functions that the block makes: servers keep them for their next start."""
+    before = _function_images()
+    try:
+        yield
+    finally:
+        for image in _function_images() - before:
+            said("docker", "rmi", image)
+
+
+def _function_images() -> set[str]:
+    form = "{{.Repository}}:{{.Tag}}"
+    return set(said("docker", "images", "--format", form, "lambda-home/function").split())
+
+
 # ------------------------------------------------------------------------------------ this machine
 
 
