@@ -243,6 +243,7 @@ class InvalidRuntimeException(ApiError):
     """Nothing here runs the function's runtime; the message says what to install."""
 
     status = 502
+    default_fault: ClassVar[str | None] = "Service"
     message_member = "Message"
 
 
