@@ -67,8 +67,8 @@ def _docker_as_it_was() -> Iterator[None]:
         return
     images, network = set(_docker(*_FUNCTION_IMAGES)), _docker(*_NETWORK)
     yield
-    for image in set(_docker(*_FUNCTION_IMAGES)) - images:
-        _docker("rmi", "--force", image)
+    if made := set(_docker(*_FUNCTION_IMAGES)) - images:
+        _docker("rmi", "--force", *made)
     if not network:
         _docker("network", "rm", "lambda-home")
 

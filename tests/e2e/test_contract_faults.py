@@ -13,8 +13,8 @@ row  what                                      test
 10   1,000 functions                           load; unit/registry/test_paging
 11   SIGKILL after a 202                       test_async, events_acknowledged_by_a_killed_server
 12   SIGKILL during UpdateFunctionCode         crashes; unit/registry/test_crash
-13   SIGKILL while environments run            crashes; test_process_sandbox, nothing_survives;
-                                               test_docker_sandbox, dead_servers_containers
+13   SIGKILL while environments run            crashes; test_process_life, nothing_survives;
+                                               test_docker_life, dead_servers_containers
 15   disk full                                 crashes; unit/packager/test_deployer, no_room
 16   out of memory                             here; test_spares, the_memory_limit_of_a_spare
 17   segmentation fault, os._exit(0)           test_invocations, a_runtime_that_dies

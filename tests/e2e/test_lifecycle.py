@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -49,26 +50,34 @@ def test_a_frozen_environment_is_resumed_and_not_replaced(kind: str) -> None:
         assert (second["calls"], second["stream"]) == (2, first["stream"])
 
 
-def test_an_idle_environment_is_removed_and_the_next_call_starts_anew(kind: str) -> None:
-    with LiveServer("--sandbox", kind, "--ephemeral", environment=short_idle(100, 300)) as server:
-        client = server.client()
-        name = create(client, COUNT)
-        first = invoke(client, name).payload["stream"]
-
-        def replaced() -> bool:
-            time.sleep(0.5)
-            return bool(invoke(client, name).payload["stream"] != first)
-
-        until(replaced, "the idle environment was not removed")
-        if kind == "docker":
-            until(lambda: not containers(server), "a container was left")
+@pytest.fixture(scope="module", params=SANDBOXES)
+def impatient(request: pytest.FixtureRequest) -> Iterator[LiveServer]:
+    """A server that freezes what idles for 100 ms and removes it after 300."""
+    flags = ("--sandbox", str(request.param), "--ephemeral")
+    with LiveServer(*flags, environment=short_idle(100, 300)) as server:
+        yield server
 
 
-def test_an_invocation_longer_than_the_idle_times_is_not_stopped(kind: str) -> None:
-    with LiveServer("--sandbox", kind, "--ephemeral", environment=short_idle(100, 300)) as server:
-        client = server.client()
-        name = create(client, SLEEP, Timeout=20)
-        assert invoke(client, name, {"seconds": 1.5}).payload == "slept"
+def test_an_idle_environment_is_removed_and_the_next_call_starts_anew(
+    impatient: LiveServer,
+) -> None:
+    client = impatient.client()
+    name = create(client, COUNT)
+    first = invoke(client, name).payload["stream"]
+
+    def replaced() -> bool:
+        time.sleep(0.5)
+        return bool(invoke(client, name).payload["stream"] != first)
+
+    until(replaced, "the idle environment was not removed")
+    if impatient.facts["sandbox"].startswith("docker"):
+        until(lambda: not containers(impatient), "a container was left")
+
+
+def test_an_invocation_longer_than_the_idle_times_is_not_stopped(impatient: LiveServer) -> None:
+    client = impatient.client()
+    name = create(client, SLEEP, Timeout=20)
+    assert invoke(client, name, {"seconds": 0.9}).payload == "slept"
 
 
 def test_functions_settings_and_limits_survive_a_killed_server(kind: str, tmp_path: Path) -> None:
@@ -97,7 +106,7 @@ def test_an_accepted_event_runs_although_the_server_is_killed(kind: str, tmp_pat
     flags = ("--sandbox", kind, "--data-dir", str(tmp_path / "data"))
     with LiveServer(*flags) as server:
         client = server.client()
-        name = create(client, "import time\ndef handler(event, context):\n    time.sleep(3)\n"
+        name = create(client, "import time\ndef handler(event, context):\n    time.sleep(1)\n"
                               "    print('ran event', event['n'])\n", Timeout=20)  # fmt: skip
         for number in range(3):
             assert invoke(client, name, {"n": number}, InvocationType="Event").status == 202
@@ -138,7 +147,7 @@ def test_stopping_lets_a_running_invocation_finish(kind: str) -> None:
         name = create(client, SLEEP, Timeout=20)
         invoke(client, name, {"seconds": 0})
         with ThreadPoolExecutor(1) as pool:
-            running = pool.submit(invoke, client, name, {"seconds": 5})
+            running = pool.submit(invoke, client, name, {"seconds": 2})
             time.sleep(0.5)  # delivered by then, and far from done
             assert server.process is not None
             server.process.send_signal(signal.SIGTERM)

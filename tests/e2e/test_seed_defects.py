@@ -182,7 +182,7 @@ def test_the_global_limit_is_that_of_the_configuration(server: LiveServer) -> No
 
         def call(_: int) -> str:
             try:
-                return "ran" if invoke(client, name, {"seconds": 1.5}).error is None else "failed"
+                return "ran" if invoke(client, name, {"seconds": 0.8}).error is None else "failed"
             except ClientError as error:
                 response: Any = error.response
                 return str(response["Reason"])

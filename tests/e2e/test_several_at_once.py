@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import SANDBOXES
 from functions_under_test import NODE, PYTHON, create, invoke
-from live import LiveServer
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -37,10 +34,9 @@ exports.handler = async (event, context) => {
 FOUR = {"Variables": {"AWS_LAMBDA_MAX_CONCURRENCY": "4"}}
 
 
-@pytest.fixture(scope="module", params=SANDBOXES)
-def client(request: pytest.FixtureRequest) -> Iterator[LambdaClient]:
-    with LiveServer("--sandbox", str(request.param), "--ephemeral") as server:
-        yield server.client()
+@pytest.fixture
+def client(aws: LambdaClient) -> LambdaClient:
+    return aws
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
-from conftest import SANDBOXES
 from functions_under_test import NODE, PYTHON, create, fresh_name, invoke
-from live import LiveServer
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -72,10 +69,9 @@ BOTH = [
 ]
 
 
-@pytest.fixture(scope="module", params=SANDBOXES)
-def client(request: pytest.FixtureRequest) -> Iterator[LambdaClient]:
-    with LiveServer("--sandbox", str(request.param), "--ephemeral") as server:
-        yield server.client()
+@pytest.fixture
+def client(aws: LambdaClient) -> LambdaClient:
+    return aws
 
 
 class Streamed:

@@ -29,8 +29,9 @@ def test_a_server_from_the_wheel_runs_in_an_empty_folder(tmp_path: Path) -> None
     (wheel,) = tmp_path.glob("*.whl")
     venv, empty = tmp_path / "venv", tmp_path / "empty"
     empty.mkdir()
-    _run(sys.executable, "-m", "venv", venv, cwd=tmp_path)
-    _run(venv / "bin" / "pip", "install", "--quiet", "--no-deps", wheel, cwd=tmp_path)
+    _run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=tmp_path)
+    pip = (sys.executable, "-m", "pip", "--python", venv / "bin" / "python")
+    _run(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=tmp_path)
     # Dependencies come from the environment that runs the tests; lambda_home itself does not.
     site = next(venv.glob("lib/python*/site-packages"))
     (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])

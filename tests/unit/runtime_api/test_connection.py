@@ -14,6 +14,7 @@ from unit.runtime_api.test_app import NEXT, RUNTIME, World, play
 from unit.runtime_api.wire import Wire
 
 from lambda_home.invocations import STREAM_LIMIT
+from lambda_home.runtime_api import routes
 from lambda_home.scheduler.environments import Outcome
 
 OVER = STREAM_LIMIT // (1 << 20) + 1
@@ -267,7 +268,11 @@ def test_an_answer_that_goes_on_for_ever_is_refused_and_cut_off() -> None:
     play(scene)
 
 
-def test_a_stream_whose_connection_is_torn_fails_unless_an_exit_says_more() -> None:
+def test_a_stream_whose_connection_is_torn_fails_unless_an_exit_says_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routes, "_EXIT_SHOWS_S", 0.1)
+
     async def scene(world: World) -> None:
         caller = world.run(invocation("r1"))
         wire, host = await first(world)
