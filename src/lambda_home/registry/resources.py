@@ -41,14 +41,8 @@ class Resources:
 
     def all_of(self, scope: Scope, kind: ResourceKind) -> dict[str, Document]:
         """The documents of a kind in an account and region, in the order of their names."""
-        query = select(RESOURCES.c.name, RESOURCES.c.document).where(
-            RESOURCES.c.account == scope.account,
-            RESOURCES.c.region == scope.region,
-            RESOURCES.c.kind == kind,
-        )
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(RESOURCES.c.name)).all()
-        return {row.name: json.loads(row.document) for row in rows}
+            return _read_all(connection, scope, kind)
 
     def change(self, scope: Scope, kind: ResourceKind, name: str, edit: Edit) -> Document | None:
         """Replace a document by what `edit` makes of it (None: nothing); answers the new one.
@@ -57,10 +51,7 @@ class Resources:
         """
         with self._database.write() as connection:
             document = edit(_read(connection, scope, kind, name))
-            connection.execute(delete(RESOURCES).filter_by(**_key(scope, kind, name)))
-            if document is not None:
-                row = {**_key(scope, kind, name), "document": json.dumps(dict(document))}
-                connection.execute(insert(RESOURCES).values(row))
+            _write(connection, _key(scope, kind, name), document)
         return document
 
     def change_all(
@@ -74,18 +65,9 @@ class Resources:
         `edit` sees all of them and answers those to set (None: to remove); it may raise, and must
         not use the registry.
         """
-        query = select(RESOURCES.c.name, RESOURCES.c.document).where(
-            RESOURCES.c.account == scope.account,
-            RESOURCES.c.region == scope.region,
-            RESOURCES.c.kind == kind,
-        )
         with self._database.write() as connection:
-            found = {row.name: json.loads(row.document) for row in connection.execute(query)}
-            for name, document in edit(found).items():
-                connection.execute(delete(RESOURCES).filter_by(**_key(scope, kind, name)))
-                if document is not None:
-                    row = {**_key(scope, kind, name), "document": json.dumps(dict(document))}
-                    connection.execute(insert(RESOURCES).values(row))
+            for name, document in edit(_read_all(connection, scope, kind)).items():
+                _write(connection, _key(scope, kind, name), document)
 
 
 def _key(scope: Scope, kind: ResourceKind, name: str) -> dict[str, str]:
@@ -96,3 +78,20 @@ def _read(connection: Connection, scope: Scope, kind: ResourceKind, name: str) -
     query = select(RESOURCES.c.document).filter_by(**_key(scope, kind, name))
     found = connection.execute(query).scalar()
     return None if found is None else dict(json.loads(found))
+
+
+def _read_all(connection: Connection, scope: Scope, kind: ResourceKind) -> dict[str, Document]:
+    query = select(RESOURCES.c.name, RESOURCES.c.document).where(
+        RESOURCES.c.account == scope.account,
+        RESOURCES.c.region == scope.region,
+        RESOURCES.c.kind == kind,
+    )
+    rows = connection.execute(query.order_by(RESOURCES.c.name))
+    return {row.name: json.loads(row.document) for row in rows}
+
+
+def _write(connection: Connection, key: Mapping[str, str], document: Document | None) -> None:
+    connection.execute(delete(RESOURCES).filter_by(**key))
+    if document is not None:
+        row = {**key, "document": json.dumps(dict(document))}
+        connection.execute(insert(RESOURCES).values(row))
