@@ -16,7 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 from functions_under_test import NODE, create, fresh_name, invoke
 from live import LiveServer, zip_of
-from observing import containers, short_idle, until
+from observing import WITHOUT_SPARES, containers, short_idle, until
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -71,7 +71,7 @@ def test_4_an_environment_in_use_is_not_soft_stopped_under_load(server: LiveServ
 
 @pytest.mark.docker
 def test_5_the_first_invocations_make_one_container_each_and_no_orphan() -> None:
-    with LiveServer("--sandbox", "docker", "--ephemeral") as server:
+    with LiveServer("--sandbox", "docker", "--ephemeral", environment=WITHOUT_SPARES) as server:
         client = server.client()
         name = create(client, SLEEP, Timeout=20)
         invoke(client, name, {})
@@ -98,7 +98,7 @@ def test_8_parallel_calls_of_two_functions_do_not_mix(aws: LambdaClient) -> None
 
 @pytest.mark.docker
 def test_9_swap_is_limited_with_the_memory() -> None:
-    with LiveServer("--sandbox", "docker", "--ephemeral") as server:
+    with LiveServer("--sandbox", "docker", "--ephemeral", environment=WITHOUT_SPARES) as server:
         client = server.client()
         name = create(client, SLEEP, MemorySize=256)
         invoke(client, name, {})
