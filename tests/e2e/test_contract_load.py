@@ -116,7 +116,8 @@ def test_row_3_twenty_parallel_calls_of_one_cold_node_function_all_succeed(
 def events_of(client: LambdaClient, name: str, megabytes: int) -> Iterator[Any]:
     payload = json.dumps({"megabytes": megabytes})
     answer = client.invoke_with_response_stream(FunctionName=name, Payload=payload)
-    yield from answer["EventStream"]
+    with closing(answer["EventStream"]) as stream:
+        yield from stream
 
 
 def test_row_8_a_stream_over_200_mb_ends_with_an_error_in_its_last_event(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +94,6 @@ def test_without_the_variable_each_invocation_has_its_environment_for_itself(
 
 def test_the_tail_of_an_init_that_fails_is_that_of_the_environment(client: LambdaClient) -> None:
     name = create(client, "print('before')\nimport missing_module\n", Environment=FOUR)
-    response = client.invoke(FunctionName=name, LogType="Tail")
-    assert response["FunctionError"] == "Unhandled"
-    assert "before" in base64.b64decode(response["LogResult"]).decode()
+    answer = invoke(client, name, LogType="Tail")
+    assert answer.error == "Unhandled"
+    assert "before" in answer.log

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -85,12 +86,13 @@ class Streamed:
         self.pieces: list[bytes] = []
         self.at: list[float] = []
         self.end: dict[str, str] = {}
-        for received in self.response["EventStream"]:
-            if "PayloadChunk" in received:
-                self.pieces.append(received["PayloadChunk"]["Payload"])
-                self.at.append(time.monotonic() - began)
-            else:
-                self.end = dict(received["InvokeComplete"])
+        with closing(self.response["EventStream"]) as stream:
+            for received in stream:
+                if "PayloadChunk" in received:
+                    self.pieces.append(received["PayloadChunk"]["Payload"])
+                    self.at.append(time.monotonic() - began)
+                else:
+                    self.end = dict(received["InvokeComplete"])
 
     @property
     def body(self) -> bytes:
@@ -211,4 +213,5 @@ def test_what_keeps_an_invoke_from_running_is_an_ordinary_error(client: LambdaCl
 def test_a_dry_run_streams_nothing(client: LambdaClient) -> None:
     name = create(client, PLAIN)
     answer = client.invoke_with_response_stream(FunctionName=name, InvocationType="DryRun")
+    answer["EventStream"].close()
     assert answer["StatusCode"] == 204
