@@ -145,7 +145,8 @@ class DockerSandbox:
             await asyncio.wait({box.watcher}, timeout=grace_s)
         if not box.watcher.done() and environment_id in self._containers:
             box.killed = True
-            await self._daemon.signal(box.id, "SIGKILL")
+            async with box.changing:  # a pause that is under way would come after the kill
+                await self._daemon.signal(box.id, "SIGKILL")
         _, waiting = await asyncio.wait({box.watcher}, timeout=_KILL_PATIENCE_S)
         if waiting:
             _log.error("container_does_not_die", container=box.id, environment=environment_id)
@@ -295,7 +296,7 @@ class DockerSandbox:
 
     async def _set_frozen(self, box: _Container, *, frozen: bool) -> None:
         async with box.changing:
-            if box.frozen != frozen:
+            if box.frozen != frozen and not (frozen and box.killed):
                 await self._daemon.pause(box.id, paused=frozen)
                 box.frozen = frozen
 

@@ -100,6 +100,7 @@ class _Environment:
     over_limit: bool = False
     own: Mapping[str, str] = field(default_factory=dict)
     spare: bool = False
+    stopping: bool = False
 
 
 class ProcessSandbox:
@@ -187,6 +188,7 @@ class ProcessSandbox:
         environment = self._environments.get(environment_id)
         if environment is None:
             return
+        environment.stopping = True
         if grace_s > 0:
             await self.freeze(environment_id, frozen=False)
             process_table.send(self._inner(environment), signal.SIGTERM)
@@ -198,8 +200,8 @@ class ProcessSandbox:
     async def freeze(self, environment_id: str, *, frozen: bool) -> None:
         """Pause or resume a process tree."""
         environment = self._environments.get(environment_id)
-        if environment is None:
-            return
+        if environment is None or (frozen and environment.stopping):
+            return  # what is frozen after its SIGKILL would never die
         if environment.group is not None and environment.group.can_freeze:
             try:
                 environment.group.freeze(frozen=frozen)

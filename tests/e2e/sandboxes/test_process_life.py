@@ -140,6 +140,26 @@ def test_a_frozen_environment_stands_still_and_can_be_stopped(
     on(ground, body)
 
 
+def test_an_environment_that_is_being_stopped_is_not_frozen(ground: Path, mode: str) -> None:
+    """What is frozen after its SIGKILL would never die."""
+    stubborn = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "for n in range(10**6): print(n, flush=True); time.sleep(0.005)"
+    )
+
+    async def body(bench: Bench) -> None:
+        name = await bench.up(stubborn)
+        stopping = asyncio.ensure_future(bench.sandbox.stop(name, 1.0))
+        await asyncio.sleep(0)  # it begins
+        await bench.sandbox.freeze(name, frozen=True)
+        told = len(bench.recorder.text(name))
+        await bench.recorder.until(lambda: len(bench.recorder.text(name)) > told + 20)
+        await stopping
+
+    del mode
+    on(ground, body)
+
+
 async def quiet(bench: Bench, name: str) -> None:
     """Wait until nothing was told for 20 of the ticker's periods."""
     async with asyncio.timeout(PATIENCE_S):
