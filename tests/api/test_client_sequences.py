@@ -212,7 +212,8 @@ def test_a_replaced_function_lives_beside_its_successor(
     cloud: tuple[LiveServer, Any], aws: LambdaClient
 ) -> None:
     """A change that needs replacement: the new one is made before the old one goes."""
-    code = asset(cloud, returning(3))
+    package = returning(3)  # once: a ZIP has the time of its making
+    code = asset(cloud, package)
     old, new = fresh_name("cfn"), fresh_name("cfn")
     for name in (old, new):
         create_function(aws, name, code)
@@ -220,7 +221,7 @@ def test_a_replaced_function_lives_beside_its_successor(
     assert is_gone(aws.get_function, FunctionName=old)
     location = aws.get_function(FunctionName=new)["Code"]["Location"]
     with urllib.request.urlopen(location) as answer:
-        assert answer.read() == returning(3)
+        assert answer.read() == package
     aws.delete_function(FunctionName=new)
 
 
