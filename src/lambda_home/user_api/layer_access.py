@@ -60,10 +60,11 @@ def named(arn: str) -> LayerRef | None:
     return LayerRef(Scope(match["account"], match["region"]), match["name"], number)
 
 
-def check_own(caller: Scope, ref: LayerRef, action: str) -> None:
+async def check_own(backend: Backend, caller: Scope, ref: LayerRef, action: str) -> None:
     """Raise AccessDeniedException for a layer of another account: no policy can give `action`."""
     if ref.scope.account != caller.account:
-        raise denied(caller, action, ref.arn if ref.number else ref.layer_arn)
+        resource = ref.arn if ref.number else ref.layer_arn
+        raise denied(await identity(backend, caller), action, resource)
 
 
 def in_reach(caller: Scope, ref: LayerRef) -> bool:
@@ -82,7 +83,7 @@ async def find(backend: Backend, caller: Scope, ref: LayerRef) -> LayerVersion |
     if ref.scope.account == caller.account:
         return version
     if version is None or not await _granted(backend, caller, version.policy):
-        raise denied(caller, GET, ref.arn)
+        raise denied(await identity(backend, caller), GET, ref.arn)
     return version
 
 
@@ -103,12 +104,26 @@ def grants(policy: Mapping[str, Any] | None, account: str) -> frozenset[str] | N
     return frozenset(organizations) or None
 
 
-def denied(caller: Scope, action: str, resource: str) -> AccessDeniedException:
-    """What AWS answers to who may not; the caller is taken for the root of the account."""
+async def identity(backend: Backend, caller: Scope) -> str:
+    """The caller's ARN, as STS knows it; the root of the account where STS is not asked.
+
+    An STS that answers for another account knows nothing of this one.
+    """
+    root = f"arn:{PARTITION}:iam::{caller.account}:root"
+    if not backend.services.reaches("sts"):
+        return root
+    try:
+        answer = await backend.services.call(caller, "sts", "GetCallerIdentity", {})
+    except ServiceCallError:
+        return root
+    return str(answer["Arn"]) if answer.get("Account") == caller.account else root
+
+
+def denied(user: str, action: str, resource: str) -> AccessDeniedException:
+    """What AWS answers to who may not; `user` is the caller's ARN."""
     return AccessDeniedException(
-        f"User: arn:{PARTITION}:iam::{caller.account}:root is not authorized to perform:"
-        f" lambda:{action} on resource: {resource} because no resource-based policy allows the"
-        f" lambda:{action} action"
+        f"User: {user} is not authorized to perform: lambda:{action} on resource: {resource}"
+        f" because no resource-based policy allows the lambda:{action} action"
     )
 
 

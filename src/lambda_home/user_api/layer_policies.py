@@ -28,7 +28,7 @@ from lambda_home.user_api.policy_documents import (
 @operation("AddLayerVersionPermission")
 async def add_layer_version_permission(backend: Backend, call: Call) -> Result:
     """Let an account, an organization or everybody use a version."""
-    ref = _own(call, "AddLayerVersionPermission")
+    ref = await _own(backend, call, "AddLayerVersionPermission")
     statement = statement_of(call.params, ref.arn)
     revision_id = str(uuid.uuid4())
 
@@ -44,7 +44,7 @@ async def add_layer_version_permission(backend: Backend, call: Call) -> Result:
 @operation("GetLayerVersionPolicy")
 async def get_layer_version_policy(backend: Backend, call: Call) -> Result:
     """The policy of a version."""
-    ref = _own(call, "GetLayerVersionPolicy")
+    ref = await _own(backend, call, "GetLayerVersionPolicy")
     version = None
     if in_reach(call.scope, ref):
         version = await asyncio.to_thread(backend.layers.get, ref)
@@ -61,7 +61,7 @@ async def get_layer_version_policy(backend: Backend, call: Call) -> Result:
 @operation("RemoveLayerVersionPermission")
 async def remove_layer_version_permission(backend: Backend, call: Call) -> Result:
     """Take one statement out of the policy of a version."""
-    ref = _own(call, "RemoveLayerVersionPermission")
+    ref = await _own(backend, call, "RemoveLayerVersionPermission")
 
     def edit(version: LayerVersion) -> Mapping[str, Any] | None:
         policy = _policy(version)
@@ -78,9 +78,9 @@ async def remove_layer_version_permission(backend: Backend, call: Call) -> Resul
 # ------------------------------------------------------------------------------------------------
 
 
-def _own(call: Call, action: str) -> LayerRef:
+async def _own(backend: Backend, call: Call, action: str) -> LayerRef:
     ref = layer_of(call)
-    check_own(call.scope, ref, action)
+    await check_own(backend, call.scope, ref, action)
     return ref
 
 

@@ -22,7 +22,7 @@ async def publish_layer_version(backend: Backend, call: Call) -> Result:
     """Make the next version of a layer, which is new with its first."""
     params = call.params
     ref = layer_of(call)
-    check_own(call.scope, ref, "PublishLayerVersion")
+    await check_own(backend, call.scope, ref, "PublishLayerVersion")
     if not in_reach(call.scope, ref):
         raise _missing()
     members = {name: params[name] for name in _PUBLISHED if params.get(name) is not None}
@@ -74,7 +74,7 @@ async def list_layer_versions(backend: Backend, call: Call) -> Result:
     """A page of a layer's versions that match, the newest first; none if there is no such layer."""
     params = call.params
     ref = layer_of(call)
-    check_own(call.scope, ref, "ListLayerVersions")
+    await check_own(backend, call.scope, ref, "ListLayerVersions")
     page = LayerPage(())
     if in_reach(call.scope, ref):
         page = await asyncio.to_thread(
@@ -94,7 +94,7 @@ async def list_layer_versions(backend: Backend, call: Call) -> Result:
 async def delete_layer_version(backend: Backend, call: Call) -> Result:
     """Delete a version, if there is one; functions that use it keep it."""
     ref = layer_of(call)
-    check_own(call.scope, ref, "DeleteLayerVersion")
+    await check_own(backend, call.scope, ref, "DeleteLayerVersion")
     if in_reach(call.scope, ref):
         await asyncio.to_thread(backend.layers.delete, ref)
     return None

@@ -14,7 +14,7 @@ from lambda_home.functions import Code, Layer
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.layers import LayerRef, LayerVersion
 from lambda_home.services import ServiceCallError
-from lambda_home.user_api.layer_access import find, grants, version_of
+from lambda_home.user_api.layer_access import find, grants, identity, version_of
 from lambda_home.user_api.layers_of_functions import check_size
 from lambda_home.user_api.operations import Backend
 from lambda_home.user_api.policy_documents import statement_of, with_statement
@@ -111,6 +111,28 @@ def test_an_organization_is_looked_up_where_there_is_one_to_ask(
 def test_no_service_is_asked_about_a_policy_that_says_no() -> None:
     with pytest.raises(AccessDeniedException, match=f"iam::{CALLER}:root is not authorized"):
         got(Organizations(None, there=False), policy({"Principal": OWNER}))
+
+
+class Sts:
+    """Says who calls."""
+
+    def __init__(self, account: str) -> None:
+        self._answer = {"Account": account, "Arn": f"arn:aws:iam::{account}:user/me"}
+
+    def reaches(self, service: str) -> bool:
+        return service == "sts"
+
+    async def call(self, *_: Any) -> Mapping[str, Any]:
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    ("account", "arn"),
+    [(CALLER, f"arn:aws:iam::{CALLER}:user/me"), ("9" * 12, f"arn:aws:iam::{CALLER}:root")],
+)
+def test_who_calls_is_asked_where_somebody_knows(account: str, arn: str) -> None:
+    backend = cast("Backend", SimpleNamespace(services=Sts(account)))
+    assert asyncio.run(identity(backend, HERE)) == arn
 
 
 def test_the_layers_that_aws_had_are_none_of_an_account() -> None:
