@@ -35,7 +35,7 @@ pytestmark = pytest.mark.process
 ACCOUNT = "123456789012"  # moto's
 REGION = "us-east-1"
 CALLERS = 8
-CRASHES = 8
+CRASHES = 5
 TELL = """
 import json, socket
 told = None

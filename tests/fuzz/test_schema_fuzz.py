@@ -25,7 +25,7 @@ from model_requests.strategies import POLICY, Planned, requests
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1200)]
 
-REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1500"))
+REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "1000"))
 SEED = int(os.environ.get("FUZZ_SEED", "0"))
 IN_A_ROW = 4
 NEW_AFTER = 19
