@@ -11,15 +11,17 @@ it failed midway (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.h
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 Fields = dict[bytes, bytes]
+FieldList = list[tuple[bytes, bytes]]
 T = TypeVar("T")
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -83,29 +85,39 @@ class BoundedBody:
 
 @dataclass(slots=True)
 class Head:
-    """The head of a request: `path` is raw, `headers` have lower-case names, `port` is ours."""
+    """The head of a request: `path` is raw, names of headers are lower-case, `port` is ours.
+
+    `headers` has the last of several headers of a name, `fields` has all of them in their order.
+    `client` is the caller's IP address, empty where it is not known.
+    """
 
     method: bytes
     path: bytes
     query: bytes
     headers: Fields
     port: int
+    fields: FieldList = field(default_factory=list)
+    client: str = ""
+    scheme: str = "http"
 
 
 class Reply:
     """The place of one answer; answers leave in the order of their requests.
 
+    An answer is sent as a whole, or started and written piece by piece.
+
     One that `gathers` takes those before it along: who asks for more in the write that brought an
     answer does not wait for its receipt alone, and a system call and a wake-up are saved.
     """
 
-    __slots__ = ("_connection", "_data", "closes", "gathers")
+    __slots__ = ("_connection", "_data", "closes", "gathers", "is_whole")
 
     def __init__(self, connection: DirectConnection, *, closes: bool) -> None:
         self._connection = connection
         self._data: bytes | None = None
         self.closes = closes
         self.gathers = False
+        self.is_whole = True
 
     @property
     def gone(self) -> bool:
@@ -123,6 +135,36 @@ class Reply:
             self._data = data
             self.closes = self.closes or close
             self._connection.flush()
+
+    def start(self, head: bytes) -> None:
+        """Begin an answer whose body is written in pieces; `end` must follow."""
+        if self._data is None:
+            self._data = head
+            self.is_whole = False
+            self._connection.flush()
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece, framed as the head promised; waits while the client is slow.
+
+        Does nothing once the client is `gone`.
+        """
+        if not self.gone:
+            self._data = (self._data or b"") + data
+            self._connection.flush()
+            await self._connection.drained(self)
+
+    def end(self, *, close: bool = False) -> None:
+        """The body is complete; `close` ends the connection."""
+        self.is_whole = True
+        self.closes = self.closes or close
+        self._connection.flush()
+
+    def take(self) -> bytes | None:
+        """What is to be written now, which is forgotten if more is to come."""
+        data = self._data
+        if not self.is_whole:
+            self._data = b""
+        return data
 
     def hold_back(self, *, held: bool) -> None:
         """Read no more of the request's body, or read on."""
@@ -146,6 +188,7 @@ class DirectConnection(HttpToolsProtocol):
         self._body: Body | None = None
         self._trailers: list[tuple[bytes, bytes]] | None = None
         self._reading = False
+        self._turned = asyncio.Event()
         self.is_gone = False
 
     def data_received(self, data: bytes) -> None:
@@ -162,6 +205,7 @@ class DirectConnection(HttpToolsProtocol):
         """The client is gone, or was told to go."""
         self.is_gone = True
         self._owed.clear()
+        self._turned.set()
         body, self._body = self._body, None
         if body is not None:
             body.lost()
@@ -194,7 +238,11 @@ class DirectConnection(HttpToolsProtocol):
         """Choose who serves the request."""
         path, _, query = self.url.partition(b"?")
         port = self.server[1] if self.server else None
-        head = Head(self.parser.get_method(), path, query, dict(self.headers), port or 0)
+        fields = self.headers
+        client = self.client[0] if self.client else ""
+        method = self.parser.get_method()
+        scheme = self.scheme or "http"
+        head = Head(method, path, query, dict(fields), port or 0, fields, client, scheme)
         reply = Reply(self, closes=not self.parser.should_keep_alive())
         self._owed.append(reply)
         self._body = self._guarded(reply, self._routes.begin, head, reply)
@@ -240,9 +288,12 @@ class DirectConnection(HttpToolsProtocol):
             return
         parts = []
         closes = False
-        while owed and not closes and (data := owed[0].data) is not None:
+        while owed and not closes and (data := owed[0].take()) is not None:
             parts.append(data)
+            if not owed[0].is_whole:
+                break
             closes = owed.popleft().closes
+            self._turned.set()
         if not parts or self.is_gone or self.transport.is_closing():
             return
         self.transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
@@ -253,6 +304,14 @@ class DirectConnection(HttpToolsProtocol):
         if closes:
             owed.clear()
             self.transport.close()
+
+    async def drained(self, reply: Reply) -> None:
+        """Wait until the client has taken most of an answer so far, or is gone."""
+        while not self.is_gone and self._owed and self._owed[0] is not reply:
+            self._turned.clear()
+            await self._turned.wait()
+        if not self.is_gone:
+            await self.flow.drain()
 
     def hold_back(self, *, held: bool) -> None:
         """Pause or resume reading."""

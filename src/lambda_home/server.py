@@ -18,11 +18,10 @@ from pathlib import Path
 
 import structlog
 
-from lambda_home.arns import Scope
-from lambda_home.clock import SystemClock
 from lambda_home.config import Settings
 from lambda_home.direct_http import DirectConnection
-from lambda_home.engine import Engine, build
+from lambda_home.engine import build
+from lambda_home.entrance import build_entrance
 from lambda_home.errors import ConfigurationError, LambdaHomeError
 from lambda_home.health import Check, Health, knock
 from lambda_home.listening import Listener, bind, port_of
@@ -35,12 +34,6 @@ from lambda_home.runtime_api.extensions import ExtensionRoutes
 from lambda_home.runtime_api.routes import RuntimeRoutes
 from lambda_home.sandbox_choice import Chosen, Ground, choose
 from lambda_home.user_api import protocol
-from lambda_home.user_api.app import UserApi
-from lambda_home.user_api.callers import Callers
-from lambda_home.user_api.code_links import CodeLinks
-from lambda_home.user_api.invoke import InvokeRoutes
-from lambda_home.user_api.operations import Backend
-from lambda_home.user_api.response_stream import ResponseStreamEndpoint
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _USER_KEEP_ALIVE_S = 75
@@ -109,32 +102,34 @@ async def _start(
     engine = build(settings, database, store, logs, chosen)
 
     await engine.scheduler.open()
-    runtime = _runtime_api(
-        engine,
-        endpoints,
-        [
-            runtime_socket,
-            *_gateway_socket(chosen, runtime_port, stack),
-        ],
-    )
-    endpoints.serve_with(runtime.protocol)
-    stack.push_async_callback(runtime.stop)
-    await runtime.start()
-    await engine.work(stack, settings.server.shutdown_grace_s)
-
     checks: dict[str, Check] = {
         "registry": lambda: asyncio.to_thread(engine.registry.unsettled),
         "sandbox": chosen.check,
         "runtime_api": lambda: knock(runtime_port),
     }
     health = Health(checks, chosen.sandbox.name)
-    callers = Callers(Scope(settings.aws.account_id, settings.aws.region))
+    runtimes = RuntimeRoutes(engine.scheduler, endpoints)
+    entrance = build_entrance(settings, engine, health, runtimes.version_at)
+    runtime = Listener(
+        RuntimeApi(entrance.functions.app),
+        [runtime_socket, *_gateway_socket(chosen, runtime_port, stack)],
+        keep_alive_s=_RUNTIME_KEEP_ALIVE_S,
+        grace_s=_RUNTIME_GRACE_S,
+        http=partial(
+            DirectConnection, ExtensionRoutes(engine.scheduler, runtimes, entrance.functions.routes)
+        ),
+    )
+    endpoints.serve_with(runtime.protocol)
+    stack.push_async_callback(runtime.stop)
+    await runtime.start()
+    await engine.work(stack, settings.server.shutdown_grace_s)
+
     user = Listener(
-        _user_api(settings, engine, health, callers),
+        entrance.user.app,
         [user_socket],
         keep_alive_s=_USER_KEEP_ALIVE_S,
         grace_s=settings.server.shutdown_grace_s,
-        http=partial(DirectConnection, InvokeRoutes(engine.invoker, callers)),
+        http=partial(DirectConnection, entrance.user.routes),
     )
     await user.start()
     stack.push_async_callback(user.stop)
@@ -156,44 +151,6 @@ def _collect_garbage_from_now_on() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-
-
-def _runtime_api(
-    engine: Engine, endpoints: RuntimeEndpoints, sockets: list[socket.socket]
-) -> Listener:
-    routes = ExtensionRoutes(engine.scheduler, RuntimeRoutes(engine.scheduler, endpoints))
-    return Listener(
-        RuntimeApi(),
-        sockets,
-        keep_alive_s=_RUNTIME_KEEP_ALIVE_S,
-        grace_s=_RUNTIME_GRACE_S,
-        http=partial(DirectConnection, routes),
-    )
-
-
-def _user_api(settings: Settings, engine: Engine, health: Health, callers: Callers) -> UserApi:
-    concurrency = settings.limits.max_global_concurrency
-    links = CodeLinks(SystemClock())
-    backend = Backend(
-        registry=engine.registry,
-        configs=engine.configs,
-        store=engine.store,
-        deployer=engine.deployer,
-        links=links,
-        concurrency=concurrency,
-        aliases=engine.aliases,
-        provisioned=engine.provisioned,
-        provisioner=engine.provisioner,
-        spares=engine.scheduler.spares,
-        services=engine.services,
-        resources=engine.resources,
-        layers=engine.layers,
-        policies=engine.policies,
-        rules=settings.functions,
-        invoker=engine.invoker,
-    )
-    streaming = ResponseStreamEndpoint(engine.invoker, callers)
-    return UserApi(backend, streaming, callers, settings.defaults, health.report)
 
 
 def _gateway_socket(

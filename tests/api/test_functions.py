@@ -91,7 +91,7 @@ def test_the_code_location_serves_the_very_zip_and_nothing_else(
         digest = b64encode(hashlib.sha256(answer.read()).digest()).decode()
     assert digest == found["Configuration"]["CodeSha256"]
     key = url.split("/code/")[1].split("?")[0]
-    for bad in (url[:-1] + "x", f"{process_server.url}/code/{key}", url.replace(key, "0" * 64)):
+    for bad in (url[:-1] + "x", f"{process_server.url}/api/code/{key}", url.replace(key, "0" * 64)):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(bad, timeout=10)
         assert refused.value.code == 403

@@ -26,6 +26,9 @@ class ResourceKind(StrEnum):
     EVENT_SOURCE_MAPPING = "event_source_mapping"
     CODE_SIGNING_CONFIG = "code_signing_config"
     CAPACITY_PROVIDER = "capacity_provider"
+    ROUTE = "route"
+    SECRET = "secret"
+    ACCESS_KEY = "access_key"
 
 
 class Resources:
@@ -43,6 +46,15 @@ class Resources:
         """The documents of a kind in an account and region, in the order of their names."""
         with self._database.read() as connection:
             return _read_all(connection, scope, kind)
+
+    def everywhere(self, kind: ResourceKind) -> dict[tuple[Scope, str], Document]:
+        """The documents of a kind of all accounts and regions, by scope and name."""
+        query = select(RESOURCES).where(RESOURCES.c.kind == kind).order_by(RESOURCES.c.name)
+        with self._database.read() as connection:
+            return {
+                (Scope(row.account, row.region), row.name): json.loads(row.document)
+                for row in connection.execute(query)
+            }
 
     def change(self, scope: Scope, kind: ResourceKind, name: str, edit: Edit) -> Document | None:
         """Replace a document by what `edit` makes of it (None: nothing); answers the new one.

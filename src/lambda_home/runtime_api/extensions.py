@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 import structlog
 
-from lambda_home.direct_http import Body, BoundedBody, Fields, Head, Reply
+from lambda_home.direct_http import Body, BoundedBody, Fields, Head, Reply, Routes
 from lambda_home.runtime_api.routes import (
     ACCEPTED,
     Asking,
@@ -38,16 +38,17 @@ _log = structlog.get_logger(__name__)
 
 
 class ExtensionRoutes:
-    """Serves extensions, and leaves everything else to `runtime`; see `direct_http.Routes`."""
+    """Serves extensions; leaves the rest to `runtime`, then to `aws`. See `direct_http.Routes`."""
 
-    def __init__(self, scheduler: Scheduler, runtime: RuntimeRoutes) -> None:
+    def __init__(self, scheduler: Scheduler, runtime: RuntimeRoutes, aws: Routes) -> None:
         self._scheduler = scheduler
         self._runtime = runtime
+        self._aws = aws
 
     def begin(self, head: Head, reply: Reply) -> Body | None:
         """Take a request's head; says who takes its body."""
         if not head.path.startswith(_PREFIX):
-            return self._runtime.begin(head, reply)
+            return self._runtime.begin(head, reply) or self._aws.begin(head, reply)
         method, headers, port = head.method, head.headers, head.port
         path = head.path.decode("latin-1")
         environment = self._runtime.caller(headers, port)

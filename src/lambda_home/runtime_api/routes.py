@@ -22,6 +22,7 @@ from collections.abc import Callable
 import structlog
 
 from lambda_home.direct_http import Body, BoundedBody, Fields, Head, Reply
+from lambda_home.functions import FunctionVersion
 from lambda_home.invocations import RESPONSE_LIMIT
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.scheduler import outcomes
@@ -98,6 +99,11 @@ class RuntimeRoutes:
             return found
         environment_id = self._endpoints.environment_on(port)
         return self._scheduler.environment(environment_id) if environment_id else None
+
+    def version_at(self, head: Head) -> FunctionVersion | None:
+        """The function version whose environment sends a request, if one's does."""
+        environment = self.caller(head.headers, head.port)
+        return environment.version if environment is not None else None
 
     def _spare(self, headers: Fields, port: int) -> Spare | None:
         spares = self._scheduler.spares

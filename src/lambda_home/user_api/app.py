@@ -15,6 +15,8 @@ from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 
 from lambda_home import __version__
+from lambda_home.access.callers import caller_in
+from lambda_home.access.gate import Gate
 from lambda_home.config import DefaultSettings
 from lambda_home.errors import (
     ApiError,
@@ -56,7 +58,6 @@ from lambda_home.user_api import (
     tags,
 )
 from lambda_home.user_api.answers import send_answer, send_error
-from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.code_links import PATH as CODE_PATH
 from lambda_home.user_api.limits_admin import rate_limit_routes
 from lambda_home.user_api.operations import HANDLERS, Backend, Call
@@ -98,21 +99,21 @@ class UserApi(FastAPI):
         self,
         backend: Backend,
         streaming: ResponseStreamEndpoint,
-        callers: Callers,
+        gate: Gate,
         defaults: DefaultSettings,
         health: Health,
     ) -> None:
         super().__init__(title="lambda_home user API", version=__version__, openapi_url=None)
         self._backend = backend
         self._streaming = streaming
-        self._callers = callers
+        self._gate = gate
         self._defaults = defaults
         self._health = health
         self.router.redirect_slashes = False
         self.router.default = self._operations
         for path in ("/healthz", "/api/healthz"):
             self.add_api_route(path, self._healthz, response_model=None)
-        self.include_router(rate_limit_routes(backend, callers))
+        self.include_router(rate_limit_routes(backend))
         self.add_api_route("/api/admin/spares", self._spares, response_model=None)
         self.add_api_route(CODE_PATH + "{key}", self._code, response_model=None)
 
@@ -168,13 +169,14 @@ class UserApi(FastAPI):
             raise UnknownOperationException(f"No operation is at {scope['method']} {path}.")
         name = match.operation_name
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        caller = caller_in(scope)
+        self._gate.allow(caller, name)
         body = await _read(receive, name)
-        caller = self._callers.scope_of(headers.get("authorization", "").encode("latin-1"))
         document: Any = body
         if name == "CreateFunction":
             document = protocol.read_document(body)
             if snake_case.is_snake_case(document):
-                document = snake_case.to_aws(document, self._defaults, caller.account)
+                document = snake_case.to_aws(document, self._defaults, caller.scope.account)
         params = protocol.parse(name, match, query, headers, document)
         protocol.validate(name, params)
         handler = HANDLERS.get(name)
@@ -184,7 +186,7 @@ class UserApi(FastAPI):
                 " perform yet."
             )
         base_url = f"{scope['scheme']}://{headers.get('host', 'localhost')}"
-        result = await handler(self._backend, Call(caller, params, base_url, request_id))
+        result = await handler(self._backend, Call(caller.scope, params, base_url, request_id))
         return protocol.serialize(name, result)
 
 

@@ -8,7 +8,7 @@ import secrets
 
 from lambda_home.clock import Clock
 
-PATH = "/code/"
+PATH = "/api/code/"
 _LIFETIME_S = 600
 
 

@@ -11,13 +11,13 @@ from http import HTTPStatus
 
 import structlog
 
+from lambda_home.access.gate import Entry, Gate
 from lambda_home.arns import FunctionRef
 from lambda_home.direct_http import Body, BoundedBody, Fields, Head, Reply
 from lambda_home.errors import ApiError, ServiceException
 from lambda_home.invocations import SYNC_PAYLOAD_LIMIT, InvocationRequest, InvocationResult
 from lambda_home.invoker.invoker import Invoker
 from lambda_home.invoker.payloads import payload_too_large
-from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.invoke_requests import (
     named_function,
     new_request_id,
@@ -39,9 +39,9 @@ _log = structlog.get_logger(__name__)
 class InvokeRoutes:
     """Serves Invoke; see `direct_http.Routes`."""
 
-    def __init__(self, invoker: Invoker, callers: Callers) -> None:
+    def __init__(self, invoker: Invoker, gate: Gate) -> None:
         self._invoker = invoker
-        self._callers = callers
+        self._gate = gate
         self._waiting: set[asyncio.Task[None]] = set()
 
     def begin(self, head: Head, reply: Reply) -> Body | None:
@@ -49,14 +49,20 @@ class InvokeRoutes:
         if head.method != b"POST":
             return None
         name = named_function(head.path, _PREFIX, _SUFFIX)
-        return None if name is None else _Payload(self, name, head, reply)
+        if name is None:
+            return None
+        try:
+            return _Payload(self, name, head, self._gate.enter(head), reply)
+        except ApiError as error:
+            return Refused(error, reply)
 
-    def invoke(self, name: str, head: Head, payload: bytes, reply: Reply) -> None:
+    def invoke(self, name: str, head: Head, entry: Entry, payload: bytes, reply: Reply) -> None:
         """A whole request has come."""
         request_id = new_request_id()
         try:
-            caller = self._callers.scope_of(head.headers.get(b"authorization"))
-            ref = read_function("Invoke", name, head.query, head.headers, caller)
+            caller = entry.prove(payload)
+            ref = read_function("Invoke", name, head.query, head.headers, caller.scope)
+            self._gate.allow(caller, "Invoke", ref.qualified_arn)
             request = request_of(request_id, head.headers, payload)
 
             def told(outcome: InvocationResult | Exception) -> None:
@@ -80,13 +86,16 @@ class InvokeRoutes:
 class _Payload(BoundedBody):
     """An Invoke's body; over the limit it is read on for a while, and refused."""
 
-    __slots__ = ("_head", "_name", "_reply", "_routes")
+    __slots__ = ("_entry", "_head", "_name", "_reply", "_routes")
 
-    def __init__(self, routes: InvokeRoutes, name: str, head: Head, reply: Reply) -> None:
+    def __init__(
+        self, routes: InvokeRoutes, name: str, head: Head, entry: Entry, reply: Reply
+    ) -> None:
         super().__init__(SYNC_PAYLOAD_LIMIT, _MOST_DISCARDED)
         self._routes = routes
         self._name = name
         self._head = head
+        self._entry = entry
         self._reply = reply
 
     def far_too_large(self) -> None:
@@ -100,7 +109,27 @@ class _Payload(BoundedBody):
         if payload is None:
             answer(self._reply, payload_too_large(), new_request_id())
         else:
-            self._routes.invoke(self._name, self._head, payload, self._reply)
+            self._routes.invoke(self._name, self._head, self._entry, payload, self._reply)
+
+
+class Refused(BoundedBody):
+    """A request that is refused once its body has come, so that its client hears of it."""
+
+    __slots__ = ("_error", "_reply")
+
+    def __init__(self, error: ApiError, reply: Reply) -> None:
+        super().__init__(0, _MOST_DISCARDED)
+        self._error = error
+        self._reply = reply
+
+    def far_too_large(self) -> None:
+        """Read no further."""
+        answer(self._reply, self._error, new_request_id(), close=True)
+
+    def end(self, trailers: Fields) -> None:
+        """Refuse."""
+        del trailers
+        answer(self._reply, self._error, new_request_id())
 
 
 def answer(

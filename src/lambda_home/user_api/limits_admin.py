@@ -14,6 +14,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from lambda_home.access.callers import caller_in
 from lambda_home.arns import FunctionRef
 from lambda_home.errors import (
     ApiError,
@@ -23,7 +24,6 @@ from lambda_home.errors import (
 )
 from lambda_home.http_io import BodyTooLarge, read_body
 from lambda_home.registry.configs import ConfigKind
-from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.operations import Backend
 from lambda_home.user_api.protocol import read_document, serialize_error
 
@@ -34,7 +34,7 @@ _LONGEST_BODY = 4096
 Endpoint = Callable[[str, Request], Awaitable[Response]]
 
 
-def rate_limit_routes(backend: Backend, callers: Callers) -> APIRouter:
+def rate_limit_routes(backend: Backend) -> APIRouter:
     """The three routes, for the user API."""
     router = APIRouter()
 
@@ -63,8 +63,7 @@ def rate_limit_routes(backend: Backend, callers: Callers) -> APIRouter:
         return Response(status_code=204)
 
     def _function(name: str, request: Request) -> FunctionRef:
-        authorization = request.headers.get("authorization", "").encode("latin-1")
-        ref = FunctionRef.parse(callers.scope_of(authorization), name)
+        ref = FunctionRef.parse(caller_in(request.scope).scope, name)
         if ref.qualifier is not None or "Qualifier" in request.query_params:
             raise InvalidParameterValueException(
                 "A rate limit belongs to a function, not to a version or an alias: leave the"

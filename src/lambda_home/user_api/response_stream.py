@@ -14,6 +14,8 @@ from typing import Any
 
 import structlog
 
+from lambda_home.access.callers import caller_in
+from lambda_home.access.gate import Gate
 from lambda_home.errors import ApiError, ServiceException
 from lambda_home.http_io import (
     BodyTooLarge,
@@ -32,7 +34,6 @@ from lambda_home.invoker.invoker import Invoker
 from lambda_home.invoker.payloads import payload_too_large
 from lambda_home.invoker.response_streams import ResponseStream
 from lambda_home.user_api.answers import send_error
-from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.invoke_requests import (
     named_function,
     new_request_id,
@@ -60,9 +61,9 @@ def streamed_function(scope: Scope) -> str | None:
 class ResponseStreamEndpoint:
     """Serves InvokeWithResponseStream; functions that do not stream are answered all the same."""
 
-    def __init__(self, invoker: Invoker, callers: Callers) -> None:
+    def __init__(self, invoker: Invoker, gate: Gate) -> None:
         self._invoker = invoker
-        self._callers = callers
+        self._gate = gate
 
     async def __call__(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -71,8 +72,9 @@ class ResponseStreamEndpoint:
         stream = ResponseStream()
         invoking: asyncio.Task[InvocationResult] | None = None
         try:
-            caller = self._callers.scope_of(headers.get(b"authorization"))
-            ref = read_function(_OPERATION, name, scope["query_string"], headers, caller)
+            caller = caller_in(scope)
+            ref = read_function(_OPERATION, name, scope["query_string"], headers, caller.scope)
+            self._gate.allow(caller, _OPERATION, ref.qualified_arn)
             request = request_of(request_id, headers, await _payload(receive))
             asked = replace(request, sink=stream)
             invoking = asyncio.get_running_loop().create_task(self._invoker.invoke(ref, asked))

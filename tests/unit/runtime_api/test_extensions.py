@@ -12,10 +12,17 @@ from fakes import VERSION, invocation, until
 from unit.runtime_api.test_app import Request, World, opened
 from unit.runtime_api.wire import Answer, Wire
 
+from lambda_home.direct_http import Body, Head, Reply
 from lambda_home.runtime_api.extensions import ExtensionRoutes
 
 API = "/2020-01-01/extension/"
 BOTH = b'{"events":["INVOKE","SHUTDOWN"]}'
+
+
+class TakesNothing:
+    def begin(self, head: Head, reply: Reply) -> Body | None:
+        del head, reply
+        return None
 
 
 def play(scene: Callable[[World, str], Awaitable[None]]) -> None:
@@ -23,7 +30,7 @@ def play(scene: Callable[[World, str], Awaitable[None]]) -> None:
 
     async def main() -> None:
         async with opened() as world:
-            world.routes = ExtensionRoutes(world.scheduler, world.routes)  # type: ignore[assignment]
+            world.routes = ExtensionRoutes(world.scheduler, world.routes, TakesNothing())  # type: ignore[assignment]
             world.run(invocation("r1"))
             (spec,) = await world.environments()
             await scene(world, spec.host)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
+from starlette.routing import Router
 from uvicorn.server import ServerState
 
 from lambda_home.direct_http import DirectConnection, Routes
@@ -58,7 +59,8 @@ class Wire:
     transport: Recorder = field(init=False)
 
     def __post_init__(self) -> None:
-        config = uvicorn.Config(RuntimeApi(), log_config=None, ws="none", lifespan="off")
+        app = RuntimeApi(Router().not_found)
+        config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off")
         self.connection = DirectConnection(
             self.routes, config=config, server_state=ServerState(), app_state={}
         )

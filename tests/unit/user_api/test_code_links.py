@@ -14,7 +14,7 @@ KEY, OTHER = "a" * 64, "b" * 64
 def parts(link: str) -> tuple[str, str, str]:
     url = urlsplit(link)
     query = parse_qs(url.query)
-    return url.path.removeprefix("/code/"), query["Expires"][0], query["Signature"][0]
+    return url.path.removeprefix("/api/code/"), query["Expires"][0], query["Signature"][0]
 
 
 def test_a_link_serves_its_package_until_it_expires() -> None:

@@ -10,11 +10,13 @@ import pytest
 from fakes import HERE
 from unit.runtime_api.wire import Wire
 
+from lambda_home.access.callers import Callers
+from lambda_home.access.gate import Believing, Gate
+from lambda_home.access.hosts import HostRules
 from lambda_home.arns import FunctionRef
 from lambda_home.errors import ResourceNotFoundException
 from lambda_home.invocations import SYNC_PAYLOAD_LIMIT, InvocationRequest, InvocationResult
 from lambda_home.invoker.invoker import Invoker, Told
-from lambda_home.user_api.callers import Callers
 from lambda_home.user_api.invoke import InvokeRoutes
 from lambda_home.user_api.invoke_requests import new_request_id
 
@@ -54,7 +56,8 @@ class Scripted(Invoker):
 def play(scene: Callable[[Wire, Scripted], Awaitable[None]]) -> None:
     async def main() -> None:
         invoker = Scripted()
-        await scene(Wire(InvokeRoutes(invoker, Callers(HERE)), 9000), invoker)
+        gate = Gate(HostRules(), Believing(Callers(HERE)))
+        await scene(Wire(InvokeRoutes(invoker, gate), 9000), invoker)
 
     asyncio.run(main())
 

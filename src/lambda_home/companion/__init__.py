@@ -1,0 +1,1 @@
+"""Other AWS services at the same endpoint."""

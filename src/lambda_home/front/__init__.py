@@ -1,0 +1,1 @@
+"""What a request of the user API's port is for, and the way it takes."""

@@ -1,0 +1,163 @@
+"""The front of the APIs on ASGI: each request passes the gate, then goes to who answers it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, Protocol
+
+import structlog
+
+from lambda_home.access.callers import Caller, put_caller
+from lambda_home.access.gate import Entry, Gate
+from lambda_home.direct_http import Head
+from lambda_home.errors import (
+    ApiError,
+    RequestEntityTooLargeException,
+    ServiceException,
+)
+from lambda_home.front.admin_actions import SESSION_PATH, admin_action
+from lambda_home.front.targets import Target, target_of
+from lambda_home.functions import CREATE_REQUEST_LIMIT
+from lambda_home.http_io import BodyTooLarge, ClientGone, Receive, Scope, Send, read_body
+from lambda_home.user_api.answers import send_error
+from lambda_home.user_api.invoke_requests import new_request_id
+from lambda_home.user_api.protocol import match
+
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_ADMIN_LIMIT: Final = 1024 * 1024
+
+_log = structlog.get_logger(__name__)
+
+
+class Record(Protocol):
+    """Who is told of every change that somebody asked for."""
+
+    def __call__(
+        self, caller: Caller, client: str, action: str, resource: str, status: int
+    ) -> None:
+        """`status` is the answer's."""
+
+
+class Front:
+    """The ASGI app of a port: the gate, then `user_api` or `companion`."""
+
+    def __init__(
+        self, gate: Gate, user_api: App, companion: App, record: Record | None = None
+    ) -> None:
+        self._gate = gate
+        self._user_api = user_api
+        self._companion = companion
+        self._record = record
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        head = head_of(scope)
+        target = target_of(head)
+        try:
+            await self._serve(head, target, scope, receive, send)
+        except ApiError as error:
+            await send_error(send, error, new_request_id())
+        except ClientGone:
+            return
+
+    async def _serve(
+        self, head: Head, target: Target, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        path = scope["path"]
+        if target in (Target.HEALTH, Target.CODE) or path == SESSION_PATH:
+            self._gate.look(head)
+            if path == SESSION_PATH:
+                self._gate.same_site(head)
+            await self._user_api(scope, receive, send)
+            return
+        entry = self._gate.enter(head)
+        if target is Target.COMPANION:
+            await self._forward(entry, scope, receive, send)
+            return
+        caller, receive = await _proven(entry, _limit_of(target), receive)
+        put_caller(scope, caller)
+        action = _action_of(head, target, scope)
+        if target is Target.ADMIN:
+            self._gate.allow(caller, action, path)
+        if self._record is None or scope["method"] in _READS or not action:
+            await self._user_api(scope, receive, send)
+            return
+        status = 0
+
+        async def watched(message: MutableMapping[str, Any]) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await self._user_api(scope, receive, watched)
+        self._record(caller, head.client, action, path, status)
+
+    async def _forward(self, entry: Entry, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = entry.caller
+        if caller is None:
+            caller, receive = await _proven(entry, CREATE_REQUEST_LIMIT, receive)
+        put_caller(scope, caller)
+        self._gate.allow(caller, "companion:use")
+        await self._companion(scope, receive, send)
+
+
+def head_of(scope: Scope) -> Head:
+    """The head of an ASGI request, as the direct routes see theirs."""
+    client, server = scope.get("client"), scope.get("server")
+    fields = list(scope["headers"])
+    return Head(
+        scope["method"].encode("latin-1"),
+        scope["raw_path"],
+        scope["query_string"],
+        dict(fields),
+        server[1] if server else 0,
+        fields,
+        client[0] if client else "",
+        scope["scheme"],
+    )
+
+
+async def _proven(entry: Entry, limit: int, receive: Receive) -> tuple[Caller, Receive]:
+    """Who sends a request; reads its body if it must be seen for that."""
+    if entry.caller is not None:
+        return entry.caller, receive
+    try:
+        body = await read_body(receive, limit)
+    except BodyTooLarge:
+        raise RequestEntityTooLargeException(
+            f"Request must be smaller than {limit} bytes."
+        ) from None
+    # Hashing megabytes would hold up everybody else.
+    caller = await asyncio.to_thread(entry.prove, body)
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> MutableMapping[str, Any]:
+        return messages.pop() if messages else await receive()
+
+    return caller, again
+
+
+def _limit_of(target: Target) -> int:
+    return _ADMIN_LIMIT if target is Target.ADMIN else CREATE_REQUEST_LIMIT
+
+
+def _action_of(head: Head, target: Target, scope: Scope) -> str:
+    """What a request asks for; empty for an operation that AWS's model has not."""
+    if target is Target.ADMIN:
+        return admin_action(scope["method"], scope["path"])
+    path, query = head.path.decode("latin-1"), head.query.decode("latin-1")
+    found = match(scope["method"], path, query)
+    return found.operation_name if found else ""
+
+
+def refused(error: Exception) -> ApiError:
+    """What a client hears of an error."""
+    if isinstance(error, ApiError):
+        return error
+    _log.error("a request failed", exc_info=error)
+    return ServiceException("The service encountered an internal error.")

@@ -1,0 +1,51 @@
+"""What a request of the user API's port is for; pure.
+
+The signature says which service a request means, the host name which function, and else the path.
+What nobody claims is for the path proxy.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from typing import Final
+
+from lambda_home.companion.targets import service_of
+from lambda_home.direct_http import Head
+
+URL_PREFIX: Final = b"/lambda-url/"
+_URL_HOST: Final = b".lambda-url."
+_API_PATH = re.compile(rb"/20\d\d-\d\d-\d\d/")
+_ADMIN: Final = (b"/api/", b"/admin/")
+_HEALTH: Final = frozenset({b"/healthz", b"/api/healthz"})
+_CODE: Final = b"/api/code/"
+_OURS: Final = frozenset({None, "lambda", "execute-api"})
+
+
+class Target(StrEnum):
+    """Who answers."""
+
+    LAMBDA = "lambda"
+    ADMIN = "admin"
+    HEALTH = "health"
+    CODE = "code"
+    FUNCTION_URL = "function URL"
+    COMPANION = "companion"
+    PROXY = "path proxy"
+
+
+def target_of(head: Head) -> Target:
+    """Who answers a request."""
+    if _URL_HOST in head.headers.get(b"host", b""):
+        return Target.FUNCTION_URL
+    path = head.path
+    if _API_PATH.match(path):
+        return Target.LAMBDA if service_of(head) in _OURS else Target.COMPANION
+    service = service_of(head)
+    if service not in _OURS:
+        return Target.COMPANION
+    if path in _HEALTH:
+        return Target.HEALTH
+    if path.startswith(_ADMIN):
+        return Target.CODE if path.startswith(_CODE) else Target.ADMIN
+    return Target.FUNCTION_URL if path.startswith(URL_PREFIX) else Target.PROXY

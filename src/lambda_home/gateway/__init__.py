@@ -1,0 +1,1 @@
+"""Plain HTTP to functions: the path proxy and function URLs."""
