@@ -17,6 +17,11 @@ The class name is AWS's error code, as botocore's model and `x-amzn-ErrorType` s
         ├── FunctionVersionsPerCapacityProviderLimitExceededException  400
         ├── PolicyLengthExceededException 400
         ├── AccessDeniedException        403
+        ├── MissingAuthenticationTokenException  403  nobody says who they are
+        ├── IncompleteSignatureException 403  a signature lacks something, or is not understood
+        ├── InvalidSignatureException    403  a signature is wrong, or not of now
+        ├── ExpiredTokenException        403  temporary credentials that are no longer good
+        ├── UnrecognizedClientException  403  credentials that nobody knows
         ├── UnknownOperationException    404  no operation has this path
         ├── ResourceNotFoundException    404
         ├── ProvisionedConcurrencyConfigNotFoundException  404
@@ -27,6 +32,8 @@ The class name is AWS's error code, as botocore's model and `x-amzn-ErrorType` s
         ├── RequestEntityTooLargeException  413  the whole request is over the limit
         ├── TooManyRequestsException     429  carries a Reason
         ├── InvalidRuntimeException      502  nothing here runs the function's runtime
+        ├── KMSInvalidStateException     502  a secret cannot be decrypted
+        ├── KMSNotFoundException         502  a variable refers to a secret that does not exist
         ├── ServiceException             500  the platform failed, not the caller
         ├── NotImplementedException      501  an operation of the model without handler
         └── ServiceUnavailableException  503  shutting down
@@ -162,6 +169,41 @@ class AccessDeniedException(ApiError):
     message_member = "Message"
 
 
+class ExpiredTokenException(ApiError):
+    """The temporary credentials are no longer good."""
+
+    status = 403
+    default_fault: ClassVar[str | None] = None
+
+
+class UnrecognizedClientException(ApiError):
+    """The access key or the session token is not known."""
+
+    status = 403
+    default_fault: ClassVar[str | None] = None
+
+
+class MissingAuthenticationTokenException(ApiError):
+    """The request does not say who sends it."""
+
+    status = 403
+    default_fault: ClassVar[str | None] = None
+
+
+class IncompleteSignatureException(ApiError):
+    """The signature lacks something, or is not of a form that is understood."""
+
+    status = 403
+    default_fault: ClassVar[str | None] = None
+
+
+class InvalidSignatureException(ApiError):
+    """The signature is not that of this request, or not of now."""
+
+    status = 403
+    default_fault: ClassVar[str | None] = None
+
+
 class UnknownOperationException(ApiError):
     """No operation of the API has this method and path."""
 
@@ -241,6 +283,22 @@ class ServiceException(ApiError):
 
 class InvalidRuntimeException(ApiError):
     """Nothing here runs the function's runtime; the message says what to install."""
+
+    status = 502
+    default_fault: ClassVar[str | None] = "Service"
+    message_member = "Message"
+
+
+class KMSInvalidStateException(ApiError):
+    """The environment variables cannot be decrypted with the key that there is."""
+
+    status = 502
+    default_fault: ClassVar[str | None] = "Service"
+    message_member = "Message"
+
+
+class KMSNotFoundException(ApiError):
+    """The environment variables refer to a secret that does not exist."""
 
     status = 502
     default_fault: ClassVar[str | None] = "Service"

@@ -17,11 +17,16 @@ MODELLED = {str(shape.name): shape for shape in MODEL.error_shapes}
 # common to all of AWS's REST services.
 UNMODELLED = {
     "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
     "NotImplementedException",
     "RequestEntityTooLargeException",
     "SerializationException",
     "ServiceUnavailableException",
     "UnknownOperationException",
+    "UnrecognizedClientException",
     "ValidationException",
 }
 
