@@ -20,6 +20,8 @@ CREATE_REQUEST_LIMIT = 70_167_211
 TOTAL_CODE_LIMIT = 80_530_636_800
 ENVIRONMENT_LIMIT = 4096
 MINIMUM_UNRESERVED = 100
+SECRET_REFERENCE = "SECRET_REF:"  # noqa: S105  a prefix
+"""What the value of an environment variable begins with that is a secret's; its name follows."""
 
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 

@@ -24,6 +24,8 @@ from lambda_home.arns import LATEST, FunctionRef
 from lambda_home.clock import Clock
 from lambda_home.errors import (
     ApiError,
+    KMSInvalidStateException,
+    KMSNotFoundException,
     RecursiveInvocationException,
     ResourceNotFoundException,
     ServiceException,
@@ -63,6 +65,13 @@ _FRESH_S = 0.02  # a warm function of the quick kind has answered by then
 _BURST = 4  # events committed together
 _BURST_S = 0.05
 _REFUSED = 429
+_NOT_THE_FUNCTION = (
+    TooManyRequestsException,
+    ServiceException,
+    ServiceUnavailableException,
+    KMSInvalidStateException,
+    KMSNotFoundException,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -310,7 +319,7 @@ class AsyncQueue:
             result = await self._invoker.invoke(ref, request)
         except ResourceNotFoundException:
             raise
-        except (TooManyRequestsException, ServiceException, ServiceUnavailableException) as error:
+        except _NOT_THE_FUNCTION as error:
             return AttemptResult.THROTTLED, Response(error.status)
         except RecursiveInvocationException as error:
             return AttemptResult.LOOPING, Response(error.status)

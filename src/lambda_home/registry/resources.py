@@ -27,7 +27,7 @@ class ResourceKind(StrEnum):
     CODE_SIGNING_CONFIG = "code_signing_config"
     CAPACITY_PROVIDER = "capacity_provider"
     ROUTE = "route"
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105  a kind, not one
     ACCESS_KEY = "access_key"
 
 
@@ -56,14 +56,25 @@ class Resources:
                 for row in connection.execute(query)
             }
 
-    def change(self, scope: Scope, kind: ResourceKind, name: str, edit: Edit) -> Document | None:
+    def change(
+        self,
+        scope: Scope,
+        kind: ResourceKind,
+        name: str,
+        edit: Edit,
+        *,
+        beside: Callable[[Connection], None] | None = None,
+    ) -> Document | None:
         """Replace a document by what `edit` makes of it (None: nothing); answers the new one.
 
-        `edit` runs inside the transaction: it may raise, and must not use the registry.
+        `edit` runs inside the transaction: it may raise, and must not use the registry. `beside`
+        is done after it, in the same transaction.
         """
         with self._database.write() as connection:
             document = edit(_read(connection, scope, kind, name))
             _write(connection, _key(scope, kind, name), document)
+            if beside is not None:
+                beside(connection)
         return document
 
     def change_all(

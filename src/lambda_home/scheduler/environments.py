@@ -82,7 +82,7 @@ class Environment:
     init_ms: float | None = None
     init_reported: bool = False
     init_error: RuntimeAnswer | None = None
-    start_error: str = ""
+    start_error: Exception | None = None
     exit: Exit | None = None
     freezer: asyncio.Lock = field(default_factory=asyncio.Lock)
     extensions: Extensions = field(default_factory=Extensions)

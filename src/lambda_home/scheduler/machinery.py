@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from lambda_home.arns import Scope
 from lambda_home.clock import Clock
+from lambda_home.functions import FunctionVersion
 from lambda_home.logs import LogStore
 from lambda_home.sandboxes.base import CodePreparer, Sandbox
 from lambda_home.scheduler.pool import PoolLimits
@@ -14,10 +17,43 @@ from lambda_home.scheduler.spares import SpareLimits
 
 T = TypeVar("T")
 
+SecretValues = Callable[[Scope, frozenset[str]], Mapping[str, str]]
+"""The values of those secrets that exist; called in a thread of its own. May raise VaultError."""
+
+
+class Credentials(Protocol):
+    """Gives environments credentials of their own."""
+
+    def begin(self, environment_id: str, version: FunctionVersion) -> Mapping[str, str]:
+        """The variables that hold them, the same whenever asked."""
+
+    def end(self, environment_id: str) -> None:
+        """The environment is gone."""
+
+
+class NoCredentials:
+    """For a server that believes everybody: what `variables` has is as good as any."""
+
+    def begin(self, environment_id: str, version: FunctionVersion) -> Mapping[str, str]:
+        """No variables."""
+        del environment_id, version
+        return {}
+
+    def end(self, environment_id: str) -> None:
+        """Nothing to end."""
+
+
+def _no_secrets(scope: Scope, names: frozenset[str]) -> Mapping[str, str]:
+    del scope, names
+    return {}
+
 
 @dataclass(frozen=True, slots=True)
 class Machinery:
-    """What environments are made of and seen by."""
+    """What environments are made of and seen by.
+
+    With `own_endpoint` they find the server's AWS APIs in AWS_ENDPOINT_URL.
+    """
 
     sandbox: Sandbox
     preparer: CodePreparer
@@ -27,6 +63,9 @@ class Machinery:
     max_parallel_starts: int
     spares: SpareLimits = field(default_factory=SpareLimits)
     forecasting: bool = False
+    secrets: SecretValues = _no_secrets
+    credentials: Credentials = field(default_factory=NoCredentials)
+    own_endpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True)

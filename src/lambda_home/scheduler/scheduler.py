@@ -17,7 +17,7 @@ from typing import Any
 
 import structlog
 
-from lambda_home.errors import ServiceException, ServiceUnavailableException
+from lambda_home.errors import ApiError, ServiceException, ServiceUnavailableException
 from lambda_home.functions import FunctionVersion
 from lambda_home.invocations import Invocation
 from lambda_home.logs import LogEvent
@@ -57,6 +57,9 @@ _log = structlog.get_logger(__name__)
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
+_UNKNOWN_FAILURE = "The execution environment could not be started."
+
+
 class Scheduler:
     """Runs invocations in execution environments; is the sandbox's observer."""
 
@@ -81,7 +84,8 @@ class Scheduler:
         self.spares = SpareKeeper(
             SpareParts(*made_of, machinery.spares, self._spawn, self._is_starting)
         )
-        self._starter = Starter(*made_of, self.spares, self._adopt)
+        telling = (machinery.secrets, machinery.own_endpoint, machinery.credentials)
+        self._starter = Starter(*made_of, self.spares, self._adopt, *telling)
         self._perform: dict[type, Callable[..., None]] = {
             on.Start: self._on_start,
             on.Deliver: self._on_deliver,
@@ -333,9 +337,9 @@ class Scheduler:
                         return
                     await self._starter.start(environment, stream)
         except Exception as error:
-            if not isinstance(error, SandboxError):
+            if not isinstance(error, (SandboxError, ApiError)):
                 _log.exception("an environment could not be started")
-            environment.start_error = str(error)
+            environment.start_error = error
             self._failures[environment.version.run_key] = str(error)
             self._handle(on.StartFailed(environment.id, self._clock.monotonic()))
             self._forget(environment)
@@ -406,7 +410,11 @@ class Scheduler:
         environment = self._environments[fail.environment]
         environment.extensions.timed_out = fail.cause is on.Cause.TIMED_OUT
         if fail.cause is on.Cause.NOT_STARTED:
-            self._reject(pending, ServiceException(environment.start_error))
+            error = environment.start_error
+            if not isinstance(error, ApiError):
+                known = isinstance(error, SandboxError)
+                error = ServiceException(str(error) if known else _UNKNOWN_FAILURE)
+            self._reject(pending, error)
         else:
             self._finisher.fail(environment, pending, fail.cause)
 
@@ -457,6 +465,7 @@ class Scheduler:
         self._in_sandbox.pop(environment.sandbox_id, None)
         environment.dismiss()
         environment.extensions.gone()
+        self._made_of.credentials.end(environment.id)
         self.spares.refill()
 
     def _spawn(self, work: Work) -> asyncio.Task[None]:

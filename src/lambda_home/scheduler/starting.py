@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lambda_home.clock import Clock
+from lambda_home.errors import KMSInvalidStateException, KMSNotFoundException
 from lambda_home.sandboxes.base import (
+    OWN_ENDPOINT,
     CodePreparer,
     Package,
     Prepared,
@@ -15,8 +18,10 @@ from lambda_home.sandboxes.base import (
     SandboxSpec,
 )
 from lambda_home.scheduler.environments import Environment
+from lambda_home.scheduler.machinery import Credentials, SecretValues
 from lambda_home.scheduler.spares import Spare, SpareKeeper, SpareSize
-from lambda_home.scheduler.variables import fits_spare, variables
+from lambda_home.scheduler.variables import fits_spare, secret_references, variables
+from lambda_home.vault import VaultError
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +33,41 @@ class Starter:
     clock: Clock
     spares: SpareKeeper
     adopted: Callable[[Environment, Spare], None]
+    secrets: SecretValues
+    own_endpoint: bool
+    credentials: Credentials
 
     async def claim(self, environment: Environment, stream: str) -> bool:
         """Make a waiting spare this environment; False if there is none that fits.
 
-        Raises SandboxError if the code cannot be unpacked.
+        Raises SandboxError if the code cannot be unpacked, KMSNotFoundException and
+        KMSInvalidStateException for a secret that cannot be had.
         """
         package = await self._placeable(environment)
         if package is None:
             return False
+        whole = await self._variables(environment, stream)
         size = SpareSize.of(environment.version)
         while (spare := self.spares.take(size)) is not None:
-            if await self._give(environment, spare, package, stream):
+            if await self._give(environment, spare, package, whole):
                 return True
         return False
 
     async def start(self, environment: Environment, stream: str) -> None:
-        """Start an environment where no spare waits. Raises SandboxError."""
+        """Start an environment where no spare waits. Raises as `claim`."""
+        whole = await self._variables(environment, stream)
         package = await self._placeable(environment)
         if package is not None:
             size = SpareSize.of(environment.version)
             try:
                 spare = self.spares.take(size, starting=True) or await self.spares.start(size)
                 await self.spares.until_ready(spare)
-                if await self._give(environment, spare, package, stream):
+                if await self._give(environment, spare, package, whole):
                     return
             except SandboxError:
                 if self.spares.possible(size.runtime):
                     raise
-        await self._start_alone(environment, stream)
+        await self._start_alone(environment, whole)
 
     async def _placeable(self, environment: Environment) -> Prepared | None:
         version = environment.version
@@ -65,10 +76,13 @@ class Starter:
         return await self.preparer.unpack(Package.of(version))
 
     async def _give(
-        self, environment: Environment, spare: Spare, package: Prepared, stream: str
+        self,
+        environment: Environment,
+        spare: Spare,
+        package: Prepared,
+        whole: Mapping[str, str],
     ) -> bool:
         """Hand the function over; False if the spare is gone."""
-        whole = self._variables(environment, stream)
         try:
             seen = await self.sandbox.place(spare.id, package, whole)
         except BaseException:
@@ -84,7 +98,7 @@ class Starter:
         spare.give(dict(seen))
         return True
 
-    async def _start_alone(self, environment: Environment, stream: str) -> None:
+    async def _start_alone(self, environment: Environment, whole: Mapping[str, str]) -> None:
         version = environment.version
         prepared = await self.preparer.prepare(Package.of(version))
         self._announce(environment)
@@ -96,20 +110,48 @@ class Starter:
                 runtime=version.runtime,
                 code=prepared.code,
                 opt=prepared.opt,
-                environment=self._variables(environment, stream),
+                environment=whole,
                 memory_mb=version.memory_mb,
                 tmp_mb=version.tmp_mb,
                 labels={"function": version.name, "version": version.version},
             )
         )
 
-    @staticmethod
-    def _variables(environment: Environment, stream: str) -> dict[str, str]:
+    async def _variables(self, environment: Environment, stream: str) -> dict[str, str]:
+        """What the environment finds in its variables; the values of secrets are today's."""
+        version = environment.version
         kind = "provisioned-concurrency" if environment.provisioned else "on-demand"
-        whole = variables(environment.version, stream=stream, initialization_type=kind)
+        whole = variables(version, stream=stream, initialization_type=kind)
+        whole |= self.credentials.begin(environment.id, version)
+        references = secret_references(version)
+        if references:
+            whole |= await self._resolved(environment, references)
+        if self.own_endpoint:
+            whole.setdefault("AWS_ENDPOINT_URL", OWN_ENDPOINT)
         if environment.slots > 1:
             whole["AWS_LAMBDA_MAX_CONCURRENCY"] = str(environment.slots)
         return whole
+
+    async def _resolved(
+        self, environment: Environment, references: Mapping[str, str]
+    ) -> dict[str, str]:
+        """The values of variables that refer to secrets, `references` by variable."""
+        scope, names = environment.version.scope, frozenset(references.values())
+        try:
+            values = await asyncio.to_thread(self.secrets, scope, names)
+        except VaultError as error:
+            raise KMSInvalidStateException(
+                "Lambda was unable to decrypt the environment variables because a secret that"
+                f" {', '.join(references)} refers to cannot be read. {error}"
+            ) from error
+        for variable, name in references.items():
+            if name not in values:
+                raise KMSNotFoundException(
+                    f"Lambda was unable to decrypt the environment variables because {variable}"
+                    f" refers to the secret {name}, which does not exist in {scope.region} of"
+                    f" account {scope.account}. Please create it, or correct the variable."
+                )
+        return {variable: values[name] for variable, name in references.items()}
 
     def _announce(self, environment: Environment) -> None:
         version = environment.version

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from lambda_home.functions import FunctionVersion
+from lambda_home.functions import SECRET_REFERENCE, FunctionVersion
 
 RESERVED = frozenset(
     {
@@ -84,6 +84,15 @@ def variables(
     hidden = {*RESERVED, SPARE}
     users = {n: v for n, v in (version.environment or {}).items() if n not in hidden}
     return {**defaults, **users, **own}
+
+
+def secret_references(version: FunctionVersion) -> dict[str, str]:
+    """The variables whose value is a reference to a secret, and the names of those secrets."""
+    return {
+        variable: value.removeprefix(SECRET_REFERENCE)
+        for variable, value in (version.environment or {}).items()
+        if value.startswith(SECRET_REFERENCE) and variable not in RESERVED and variable != SPARE
+    }
 
 
 def _defaults(runtime: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -37,6 +37,7 @@ class Stage:
     spares: SpareLimits = field(default_factory=SpareLimits)
     clock: HandTurnedClock = field(default_factory=HandTurnedClock)
     logs: RememberingLogs = field(default_factory=RememberingLogs)
+    secrets: Mapping[str, str] = field(default_factory=dict)
     callers: list[asyncio.Task[Outcome]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -48,6 +49,7 @@ class Stage:
             self.limits,
             self.starts,
             self.spares,
+            secrets=lambda _, names: {n: v for n, v in self.secrets.items() if n in names},
         )
         self.scheduler = Scheduler(made_of)
 
