@@ -67,6 +67,15 @@ class FunctionRef:
         refused it before, or it does not exist.
         """
         match = _FUNCTION.fullmatch(name)
+        is_near = match is not None and match["region"] in (None, scope.region)
+        if match is not None and is_near and match["account"] not in (None, scope.account):
+            raise AccessDeniedException(None)
+        return cls.anywhere(scope, name, qualifier)
+
+    @classmethod
+    def anywhere(cls, scope: Scope, name: str, qualifier: str | None = None) -> FunctionRef:
+        """As `parse`, but of whatever account the name says: the caller must be let at it."""
+        match = _FUNCTION.fullmatch(name)
         if match is None:
             return cls(scope, name, qualifier)
         region = match["region"]
@@ -75,9 +84,6 @@ class FunctionRef:
                 f"Functions from '{region}' are not reachable in this region ('{scope.region}')"
             )
             raise ResourceNotFoundException(message)
-        account = match["account"]
-        if account and account != scope.account:
-            raise AccessDeniedException(None)
         inner = match["qualifier"]
         if inner and qualifier and inner != qualifier:
             message = (
@@ -85,7 +91,8 @@ class FunctionRef:
                 " qualifier."
             )
             raise InvalidParameterValueException(message)
-        return cls(scope, match["name"], inner or qualifier)
+        owner = Scope(match["account"] or scope.account, scope.region)
+        return cls(owner, match["name"], inner or qualifier)
 
 
 def function_arn(scope: Scope, name: str, qualifier: str | None = None) -> str:

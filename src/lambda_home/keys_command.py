@@ -1,0 +1,127 @@
+"""`lambda-home keys`: access keys from the command line, whether a server is running or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lambda_home.access.keys import AccessKeys, KeyRecord
+from lambda_home.access.roles import Role
+from lambda_home.clock import SystemClock
+from lambda_home.config import Settings, load
+from lambda_home.errors import LambdaHomeError, ResourceNotFoundException
+from lambda_home.registry.database import Database
+from lambda_home.registry.resources import Resources
+from lambda_home.registry.secrets import open_vault
+
+app = typer.Typer(
+    help="Access keys: who may use a server whose access.auth is sigv4.", no_args_is_help=True
+)
+
+Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
+DataDir = Annotated[Path | None, typer.Option(help="Code, database and logs.")]
+Account = Annotated[str | None, typer.Option(help="The account, 12 digits.")]
+
+
+@app.command("create")
+def create_command(
+    user_name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    role: Annotated[Role, typer.Option(help="What its owner may do.")],
+    account: Account = None,
+    requests_per_second: Annotated[
+        int | None, typer.Option(help="The most requests in a second.")
+    ] = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a key, and print it: its secret is never shown again."""
+    with _opened(config, data_dir) as (settings, keys):
+        key = keys.create(
+            account or settings.aws.account_id,
+            user_name,
+            role,
+            SystemClock().now(),
+            requests_per_second,
+        )
+        typer.echo(f"export AWS_ACCESS_KEY_ID={key.id}")
+        typer.echo(f"export AWS_SECRET_ACCESS_KEY={key.secret}")
+        typer.echo(f"{key.arn} is {_article(key.role)}; the secret is not shown again.", err=True)
+
+
+@app.command("list")
+def list_command(account: Account = None, config: Config = None, data_dir: DataDir = None) -> None:
+    """Show all keys, without their secrets."""
+    with _opened(config, data_dir, must_exist=True) as (_, keys):
+        found = keys.everywhere() if account is None else keys.all_of(account)
+    for record in found:
+        typer.echo(_line(record))
+
+
+@app.command("delete")
+def delete_command(
+    access_key_id: Annotated[str, typer.Argument(help="The key's id: AKIA...")],
+    config: Config = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Delete a key; a running server refuses it within a second."""
+    with _opened(config, data_dir, must_exist=True) as (_, keys):
+        for record in keys.everywhere():
+            if record.id == access_key_id:
+                keys.delete(record.account, access_key_id)
+                return
+        raise ResourceNotFoundException(
+            f"There is no access key of the id {access_key_id}: see lambda-home keys list."
+        )
+
+
+@contextmanager
+def _opened(
+    config: Path | None, data_dir: Path | None, *, must_exist: bool = False
+) -> Iterator[tuple[Settings, AccessKeys]]:
+    """The settings and the keys of a data directory; errors end the command with one line."""
+    try:
+        settings = load(config, {"data": {"dir": str(data_dir)}} if data_dir else {})
+        if must_exist:
+            _refuse_missing(settings.data.database)
+        database = Database.open(settings.data.database)
+        try:
+            keys_of_setting = settings.secrets.key.get_secret_value()
+            vault = open_vault(keys_of_setting, settings.data.dir, database)
+            yield settings, AccessKeys(Resources(database), vault, SystemClock().monotonic)
+        finally:
+            database.close()
+    except LambdaHomeError as error:
+        typer.echo(f"lambda-home: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _refuse_missing(database: Path) -> None:
+    if not database.exists():
+        raise LambdaHomeError(
+            f"There is no database {database}: name the data directory of the server with"
+            " --data-dir."
+        )
+
+
+def _line(record: KeyRecord) -> str:
+    made = datetime.fromtimestamp(record.created_at, UTC)
+    limit = record.requests_per_second
+    words = [
+        record.id,
+        record.account,
+        f"{record.role:<8}",
+        f"{made:%Y-%m-%dT%H:%M:%SZ}",
+        record.user_name,
+        *([] if limit is None else [f"(at most {limit} requests a second)"]),
+        *([] if record.is_enabled else ["(disabled)"]),
+    ]
+    return "  ".join(words)
+
+
+def _article(role: Role) -> str:
+    return f"an {role}" if role in {Role.ADMIN, Role.INVOKER} else f"a {role}"
