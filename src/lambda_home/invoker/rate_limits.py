@@ -15,19 +15,23 @@ _ROUNDING = 1e-6  # a token that is due at this very moment is not refused for i
 
 
 class TokenBucket:
-    """The tokens of one function."""
+    """The tokens of one function, or of whatever else has a limit.
 
-    __slots__ = ("_filled_at", "_tokens", "per_second")
+    `burst` is the most tokens that it holds; None: as functions have it.
+    """
 
-    def __init__(self, per_second: int, now: float) -> None:
+    __slots__ = ("_burst", "_filled_at", "_tokens", "per_second")
+
+    def __init__(self, per_second: int, now: float, burst: int | None = None) -> None:
         self.per_second = per_second
+        self._burst = burst
         self._tokens = float(self.burst)
         self._filled_at = now
 
     @property
     def burst(self) -> int:
         """The most tokens that it holds."""
-        return max(1, self.per_second // 10)
+        return max(1, self.per_second // 10) if self._burst is None else self._burst
 
     def take(self, now: float) -> None:
         """Spend a token. Raises TooManyRequestsException, which says when there will be one."""
