@@ -20,6 +20,22 @@ from typing import Any, Protocol, TypeVar
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from lambda_home.front_limits import (
+    MOST_DISCARDED,
+    MOST_HEAD_BYTES,
+    MOST_HEADERS,
+    MOST_TARGET_BYTES,
+    Patience,
+    Phase,
+    Unacceptable,
+    Verdict,
+    Watch,
+    check_head,
+    refusal,
+    too_long,
+)
+from lambda_home.slow_clients import unsent
+
 Fields = dict[bytes, bytes]
 FieldList = list[tuple[bytes, bytes]]
 T = TypeVar("T")
@@ -190,12 +206,28 @@ class DirectConnection(HttpToolsProtocol):
         self._reading = False
         self._turned = asyncio.Event()
         self.is_gone = False
+        self._current: Reply | None = None  # of the request that is being read
+        self._refused: Unacceptable | None = None
+        self._watch = Watch()
+        self._phase = Phase.FRESH
+        self._progress = 0
+        # Positions in the stream of bytes: its end, where the last piece began, up to where what
+        # has come is known to have been of use, and where a message begins at the earliest.
+        self._end = self._piece = self._used = self._begin = 0
+        self._discarded = 0
+        self._is_over = False  # whether it was refused: nothing more is read
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client; what they cause to be answered leaves in one write."""
+        if self._is_over:
+            return
         self._reading = True
+        self._piece = self._begin = self._end
+        self._end += len(data)
         try:
             super().data_received(data)
+            if self._end - self._used > MOST_HEAD_BYTES and self._phase is not Phase.ANSWER:
+                self._refuse(too_long(self.url))
         finally:
             self._reading = False
         if self._owed:
@@ -225,34 +257,65 @@ class DirectConnection(HttpToolsProtocol):
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
-        self._body = self._trailers = None
+        self._body = self._trailers = self._current = None
+        self._phase = Phase.HEAD
+        self._progress += 1
+        self._used = self._begin
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer."""
-        if self._trailers is None:
+        """A header, or a trailer; ASGI knows no trailers, so they are dropped there."""
+        if self._phase is Phase.HEAD:
             super().on_header(name, value)
-        else:
+        elif self._trailers is not None:
+            if len(self._trailers) >= MOST_HEADERS:
+                raise self._remembered(Unacceptable(431, "There are too many trailers."))
             self._trailers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Choose who serves the request."""
+        fields = self.headers
+        method = self.parser.get_method()
+        upgrade: bool = self.parser.should_upgrade()
+        if (
+            self._end - min(self._used, self._piece) > MOST_TARGET_BYTES
+            or len(fields) > MOST_HEADERS
+            or self.url[:1] != b"/"
+            or b"#" in self.url
+            or upgrade
+        ):
+            self._look_closer(method, upgrade=upgrade)
+        self._phase = Phase.BODY
+        self._progress += 1
+        self._used = self._end
         path, _, query = self.url.partition(b"?")
         port = self.server[1] if self.server else None
-        fields = self.headers
         client = self.client[0] if self.client else ""
-        method = self.parser.get_method()
         scheme = self.scheme or "http"
         head = Head(method, path, query, dict(fields), port or 0, fields, client, scheme)
-        reply = Reply(self, closes=not self.parser.should_keep_alive())
+        reply = Reply(self, closes=upgrade or not self.parser.should_keep_alive())
         self._owed.append(reply)
+        self._current = reply
         self._body = self._guarded(reply, self._routes.begin, head, reply)
         if self._body is None and reply.data is None:
             self._owed.pop()
+            self._current = None
             self._pass_on()
             return
         self._trailers = []
-        if self.expect_100_continue and len(self._owed) == 1:
+        if self.expect_100_continue and len(self._owed) == 1 and reply.data is None:
             self.transport.write(_CONTINUE)
+
+    def _look_closer(self, method: bytes, *, upgrade: bool) -> None:
+        """Refuse a head that is over a limit or that we do not follow."""
+        try:
+            self.url = check_head(method, self.url, self.headers, upgrade=upgrade)
+        except Unacceptable as error:
+            raise self._remembered(error) from None
+
+    def _remembered(self, error: Unacceptable) -> Unacceptable:
+        """An error that goes through the parser, which makes one of its own of it."""
+        self._refused = error
+        return error
 
     def _pass_on(self) -> None:
         """Let uvicorn serve the request."""
@@ -260,17 +323,28 @@ class DirectConnection(HttpToolsProtocol):
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers.extend(headers)
+        self._discarded = 0
         super().on_headers_complete()
+        if self.parser.should_upgrade():  # nothing after it can be read
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """A piece of a request's body."""
+        self._used = self._end
+        self._progress += 1
         if self._trailers is None:
             super().on_body(body)
+            if self.cycle.response_complete:
+                self._discard(len(body))
         elif self._body is not None:
             self._guarded(self._owed[-1] if self._owed else None, self._body.feed, body)
 
     def on_message_complete(self) -> None:
         """A request is whole."""
+        self._phase = Phase.ANSWER
+        self._progress += 1
+        self._begin = self._end
+        self._current = None
         if self._trailers is None:
             super().on_message_complete()
             return
@@ -278,6 +352,60 @@ class DirectConnection(HttpToolsProtocol):
         if body is not None:
             reply = self._owed[-1] if self._owed else None
             self._guarded(reply, body.end, dict(self._trailers))
+
+    # ------------------------------------------------------------------------ what is not accepted
+
+    def send_400_response(self, msg: str) -> None:
+        """The parser stopped: at what is no HTTP, or because we refuse the request."""
+        self._refuse(self._refused or Unacceptable(400, msg))
+
+    def look(self, patience: Patience, now: float) -> None:
+        """End the connection if its client is too slow; `now` is monotonic."""
+        phase = self._phase
+        buffered = unsent(self.transport)
+        is_busy = self._is_asgi_busy()
+        waits = self.flow.read_paused or (phase is Phase.HEAD and is_busy)
+        if waits or self.transport.is_closing():
+            phase = Phase.ANSWER
+        elif phase is Phase.ANSWER and not (buffered or self._owed or is_busy):
+            phase = Phase.IDLE
+        verdict = self._watch.look(phase, self._progress, buffered, patience, now)
+        if verdict is Verdict.LATE:
+            self._refuse(Unacceptable(408, f"The request took too long: {phase.value} is missing."))
+        elif verdict is Verdict.END:
+            self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        """ASGI has answered a request."""
+        self._progress += 1
+        super().on_response_complete()
+
+    def _refuse(self, error: Unacceptable) -> None:
+        """Answer after what is owed already, and end the connection."""
+        self._is_over = True
+        body, self._body = self._body, None
+        if body is not None:
+            self._guarded(None, body.lost)
+        reply, answer = self._current, refusal(error)
+        if reply is None and self._phase is Phase.HEAD and not self._is_asgi_busy():
+            reply = Reply(self, closes=True)
+            self._owed.append(reply)
+        if reply is not None and reply.data is None:
+            reply.send(answer, close=True)
+            return
+        if reply is None and self._phase is Phase.BODY and not self.cycle.response_started:
+            self.transport.write(answer)
+        self.transport.close()
+
+    def _is_asgi_busy(self) -> bool:
+        """Whether uvicorn has yet to answer a request."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _discard(self, size: int) -> None:
+        """More of a body whose request was answered already."""
+        self._discarded += size
+        if self._discarded > MOST_DISCARDED:
+            self.transport.close()
 
     # ------------------------------------------------------------------------------------ answers
 
@@ -293,6 +421,7 @@ class DirectConnection(HttpToolsProtocol):
             if not owed[0].is_whole:
                 break
             closes = owed.popleft().closes
+            self._progress += 1
             self._turned.set()
         if not parts or self.is_gone or self.transport.is_closing():
             return

@@ -7,8 +7,10 @@ Source: https://asgi.readthedocs.io/en/latest/specs/www.html
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
+
+from lambda_home.front_limits import MOST_DISCARDED
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -17,7 +19,10 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class BodyTooLarge(Exception):
-    """The body is longer than the limit; what was read is dropped. `more`: the rest still comes."""
+    """The body is longer than the limit; what was read is dropped.
+
+    `more`: the rest still comes, and has to be read before its client hears of it.
+    """
 
     def __init__(self, *, more: bool) -> None:
         super().__init__()
@@ -26,6 +31,28 @@ class BodyTooLarge(Exception):
 
 class ClientGone(Exception):
     """The client went away before its body was complete."""
+
+
+def refuse_length(headers: Iterable[tuple[bytes, bytes]], limit: int) -> None:
+    """Raise BodyTooLarge if a Content-Length is over the limit, before a byte is read."""
+    fields = dict(headers)
+    length = declared_length(fields)
+    if length > limit:
+        raise BodyTooLarge(more=is_worth_reading(fields))
+
+
+def declared_length(fields: Mapping[bytes, bytes]) -> int:
+    """The Content-Length of a request; 0 without one."""
+    length = fields.get(b"content-length", b"")
+    return int(length) if length.isdigit() else 0
+
+
+def is_worth_reading(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether the body of a refused request has to be read for its client to hear of it.
+
+    One that waits to be told to go on hears of it at once, and an endless one is not read.
+    """
+    return b"expect" not in fields and declared_length(fields) <= MOST_DISCARDED
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
@@ -56,7 +83,7 @@ async def read_body(receive: Receive, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-async def discard_rest(refused: BodyTooLarge, receive: Receive, most: int) -> None:
+async def discard_rest(refused: BodyTooLarge, receive: Receive, most: int = MOST_DISCARDED) -> None:
     """Read on, up to `most` bytes, so that the answer reaches a client that is still sending."""
     size = 0
     while refused.more and size < most:

@@ -137,7 +137,8 @@ def test_row_13_a_restart_clears_away_what_a_killed_server_left_and_has_its_port
         assert invoke(client, name, {}).payload["calls"] == 1
         with dial(server) as caller:
             body = b'{"seconds": 50}'
-            head = f"POST {invocations(asleep)} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}"
+            head = f"POST {invocations(asleep)} HTTP/1.1\r\nHost: localhost\r\n"
+            head += f"Content-Length: {len(body)}"
             caller.sendall(f"{head}\r\n\r\n".encode() + body)
             until(lambda: "begun" in log_of(server, asleep), "the sleeper did not begin")
             tasks = tmp_path / "data" / "tasks"

@@ -278,7 +278,7 @@ def test_row_30_a_client_that_goes_away_neither_ends_its_invocation_nor_keeps_it
     name = create(client, ACTOR, Timeout=30)
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
     with dial(server) as caller:
-        head = f"POST {invocations(name)} HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\n\r\n"
+        head = f"POST {invocations(name)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16\r\n\r\n"
         caller.sendall(head.encode() + b'{"seconds": 1.5}')
         until(lambda: "begun" in log_of(server, name), "it did not begin")
     with pytest.raises(client.exceptions.TooManyRequestsException):

@@ -150,7 +150,7 @@ def test_row_8_a_reader_that_does_not_read_holds_the_function_back_and_fills_no_
     path = f"/2021-11-15/functions/{name}/response-streaming-invocations"
     with dial(server, receive_buffer=64 * 1024) as reader:
         reader.sendall(
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
             f"Content-Length: {len(body)}\r\n\r\n".encode()
             + body
         )

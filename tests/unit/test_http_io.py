@@ -17,6 +17,7 @@ from lambda_home.http_io import (
     discard_rest,
     is_gone,
     read_body,
+    refuse_length,
 )
 
 
@@ -136,3 +137,24 @@ def test_where_nothing_is_known_of_a_connection_it_is_not_taken_for_lost() -> No
         raise AssertionError("never read")
 
     assert not is_gone(receive)
+
+
+@pytest.mark.parametrize(
+    ("fields", "more"),
+    [
+        ([(b"content-length", b"11")], True),
+        ([(b"content-length", b"11"), (b"expect", b"100-continue")], False),
+        ([(b"content-length", b"%d" % (1 << 40))], False),
+    ],
+)
+def test_a_length_over_the_limit_is_refused_unread(
+    fields: list[tuple[bytes, bytes]], *, more: bool
+) -> None:
+    with pytest.raises(BodyTooLarge) as refused:
+        refuse_length(fields, 10)
+    assert refused.value.more is more
+
+
+@pytest.mark.parametrize("fields", [[], [(b"content-length", b"10")], [(b"expect", b"x")]])
+def test_a_length_within_the_limit_or_none_is_taken(fields: list[tuple[bytes, bytes]]) -> None:
+    refuse_length(fields, 10)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from lambda_home.listening import Listener, bind, port_of
+import pytest
+from cryptography.hazmat.primitives import serialization
+from pem_files import pem_files
+from structlog.testing import capture_logs
+
+from lambda_home.errors import ConfigurationError
+from lambda_home.listening import Listener, bind, port_of, tls_context
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 GRACE_S = 10.0
@@ -36,7 +44,7 @@ class Gate:
 async def listening(app: Gate, grace_s: float = GRACE_S) -> AsyncIterator[tuple[Listener, int]]:
     listener = bind("127.0.0.1", 0)
     port = port_of(listener)
-    served = Listener(app, [listener], keep_alive_s=60, grace_s=grace_s)
+    served = Listener(app, [listener], grace_s=grace_s)
     await served.start()
     try:
         yield served, port
@@ -103,3 +111,60 @@ def test_a_request_that_outlasts_the_grace_is_cut_off() -> None:
             assert 0.9 < await seconds_of(asyncio.ensure_future(served.stop())) < 1 + AT_ONCE_S
 
     asyncio.run(main())
+
+
+# ------------------------------------------------------------------------------------------- HTTPS
+
+
+def test_two_files_make_https_of_tls_1_2_or_newer(tmp_path: Path) -> None:
+    assert tls_context("", "") is None
+    context = tls_context(*map(str, pem_files(tmp_path)))
+    assert context is not None
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_a_key_that_others_can_read_is_warned_of(tmp_path: Path) -> None:
+    certificate, key = pem_files(tmp_path)
+    with capture_logs() as lines:
+        tls_context(str(certificate), str(key))
+        assert lines == []
+        key.chmod(0o640)
+        tls_context(str(certificate), str(key))
+    assert [line["path"] for line in lines] == [str(key)]
+
+
+ENCRYPTED = serialization.BestAvailableEncryption(b"password")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "says"),
+    [
+        ("own.crt", "", "server.tls_key is not"),
+        ("", "own.key", "server.tls_certificate is not"),
+        ("none.crt", "own.key", r"server\.tls_certificate = .*none\.crt: No such file"),
+        ("own.crt", "none.key", r"server\.tls_key = .*none\.key: No such file"),
+        ("own.crt", "folder", r"server\.tls_key = .*folder: Is a directory"),
+        ("own.crt", "other.key", "is not the key of"),
+        ("own.crt", "own.crt", "must be PEM files"),
+        ("own.key", "own.key", "must be PEM files"),
+        ("rubbish", "own.key", "must be PEM files"),
+        ("own.crt", "encrypted.key", "is encrypted"),
+    ],
+)
+def test_what_keeps_it_from_https_is_told_in_one_line(
+    tmp_path: Path, certificate: str, key: str, says: str
+) -> None:
+    _, own = pem_files(tmp_path)
+    pem_files(tmp_path, "other")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "rubbish").write_bytes(b"\x00 rubbish")
+    private = serialization.load_pem_private_key(own.read_bytes(), None)
+    (tmp_path / "encrypted.key").write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, ENCRYPTED
+        )
+    )
+    paths = [str(tmp_path / name) if name else "" for name in (certificate, key)]
+    with pytest.raises(ConfigurationError, match=says) as refused:
+        tls_context(*paths)
+    assert "\n" not in str(refused.value)
