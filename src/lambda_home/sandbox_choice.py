@@ -22,6 +22,7 @@ from lambda_home.packager.store import CodeStore
 from lambda_home.preparation import share
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.sandboxes.base import CodePreparer, Sandbox, SandboxError
+from lambda_home.sandboxes.egress import Firewall
 from lambda_home.sandboxes.interpreters import Search, look_around
 from lambda_home.sandboxes.process import Place, ProcessSandbox
 from lambda_home.sandboxes.process_tools import probe as probe_process
@@ -30,13 +31,18 @@ from lambda_home.sandboxes.task_folders import TaskFolders
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where a sandbox stands: the server's settings, folders and runtime API."""
+    """Where a sandbox stands: the server's settings, folders, runtime API, and what is beside it.
+
+    `closed_ports` are TCP ports of this machine where functions have no business, as far as the
+    server knows them: the user API's, a companion's.
+    """
 
     settings: Settings
     data_dir: Path
     store: CodeStore
     endpoints: RuntimeEndpoints
     runtime_port: int
+    closed_ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ def _docker(ground: Ground, client: Any, reason: str) -> Chosen:
         preparer.rebuild,
         TaskFolders(ground.data_dir / "tasks") if sparing else None,
     )
+    sandbox.firewall = _firewall(ground)
 
     async def close() -> None:
         await asyncio.to_thread(client.close)
@@ -125,6 +132,11 @@ def _docker(ground: Ground, client: Any, reason: str) -> Chosen:
         """Nothing is left for later."""
 
     return Chosen(sandbox, preparer, reason, sandbox.gateway_address, check, close, later)
+
+
+def _firewall(ground: Ground) -> Firewall:
+    rules = ground.settings.sandbox
+    return Firewall((*ground.closed_ports, *rules.closed_ports), wanted=rules.firewall)
 
 
 def _anything(runtime: str) -> None:
@@ -148,7 +160,7 @@ async def _process(ground: Ground, reason: str) -> Chosen:
     runtimes = bundled("runtimes")
     tasks = TaskFolders(ground.data_dir / "tasks")
     place = Place(runtimes, libraries / "python", search, tasks)
-    sandbox = ProcessSandbox(place, ground.runtime_port, ground.endpoints)
+    sandbox = ProcessSandbox(place, ground.runtime_port, ground.endpoints, _firewall(ground))
     unpacked = ground.data_dir / "unpacked"
     preparer = RunnablePreparer(ground.store, unpacked, search, runtimes, shows_opt=sandbox.wrapped)
 

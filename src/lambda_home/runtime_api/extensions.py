@@ -15,10 +15,12 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
 from lambda_home.direct_http import Body, BoundedBody, Fields, Head, Reply, Routes
+from lambda_home.runtime_api.refusals import Refusals
 from lambda_home.runtime_api.routes import (
     ACCEPTED,
     Asking,
@@ -53,17 +55,19 @@ class ExtensionRoutes:
         path = head.path.decode("latin-1")
         environment = self._runtime.caller(headers, port)
         if environment is None:
-            _log.warning("extensions API called by an unknown host", path=path)
+            event = "extensions API called by an unknown host"
+            self._runtime.refusals.log(event, path=path, by=head.client)
             return Refusing(reply, 403, "Runtime.UnknownEnvironment", "No such environment.")
+        guard = _Guard(reply, self._runtime.refusals, environment)
         match method, path[len(_PREFIX) :]:
             case b"GET", "event/next":
-                return Asking(_guarded(reply, lambda: _next(environment, headers, reply)))
+                return Asking(lambda: guard.doing(lambda: _next(environment, headers, reply)))
             case b"POST", "register":
-                return _Body(reply, lambda body: _register(environment, headers, body, reply))
+                return _Body(guard, lambda body: _register(environment, headers, body, reply))
             case b"POST", ("init/error" | "exit/error") as what:
                 given = what == "init/error"
                 return _Body(
-                    reply, lambda body: self._failed(environment, headers, body, reply, init=given)
+                    guard, lambda body: self._failed(environment, headers, body, reply, init=given)
                 )
         message = f"No such resource: {method.decode('latin-1')} {path}"
         return Refusing(reply, 404, "Runtime.NotFound", message)
@@ -85,25 +89,43 @@ class ExtensionRoutes:
         reply.send(ACCEPTED)
 
 
+@dataclass(slots=True)
+class _Guard:
+    """Answers, and writes to the log, what an environment's extension is refused."""
+
+    reply: Reply
+    refusals: Refusals
+    environment: Environment
+
+    def doing(self, call: Callable[[], None]) -> None:
+        """Do as `call` does, which may raise ExtensionRefusedError."""
+        try:
+            call()
+        except ExtensionRefusedError as error:
+            facts = {"type": error.error_type, "container_id": self.environment.id}
+            self.refusals.log("an extension was refused", **facts)
+            refuse(self.reply, error.status, error.error_type, str(error))
+
+
 class _Body(BoundedBody):
     """A small body. `then` may raise ExtensionRefusedError."""
 
-    __slots__ = ("_reply", "_then")
+    __slots__ = ("_guard", "_then")
 
-    def __init__(self, reply: Reply, then: Callable[[bytes], None]) -> None:
+    def __init__(self, guard: _Guard, then: Callable[[bytes], None]) -> None:
         super().__init__(_LARGEST_BODY, _LARGEST_BODY)
-        self._reply = reply
+        self._guard = guard
         self._then = then
 
     def far_too_large(self) -> None:
         message = f"Exceeded maximum allowed payload size ({_LARGEST_BODY} bytes)."
-        refuse(self._reply, 413, "RequestEntityTooLarge", message, close=True)
+        refuse(self._guard.reply, 413, "RequestEntityTooLarge", message, close=True)
 
     def end(self, trailers: Fields) -> None:
         del trailers
         body = self.whole()
         if body is not None:
-            _guarded(self._reply, lambda: self._then(body))()
+            self._guard.doing(lambda: self._then(body))
 
 
 class _EventPoll:
@@ -124,18 +146,6 @@ class _EventPoll:
 
     def refuse(self, error: ExtensionRefusedError) -> None:
         refuse(self._reply, error.status, error.error_type, str(error))
-
-
-def _guarded(reply: Reply, call: Callable[[], None]) -> Callable[[], None]:
-    """Do as `call` does; what it refuses is answered."""
-
-    def guarded() -> None:
-        try:
-            call()
-        except ExtensionRefusedError as error:
-            refuse(reply, error.status, error.error_type, str(error))
-
-    return guarded
 
 
 def _register(environment: Environment, headers: Fields, body: bytes, reply: Reply) -> None:

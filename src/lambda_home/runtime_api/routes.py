@@ -17,14 +17,14 @@ import asyncio
 import base64
 import binascii
 import json
+import time
 from collections.abc import Callable
-
-import structlog
 
 from lambda_home.direct_http import Body, BoundedBody, Fields, Head, Reply
 from lambda_home.functions import FunctionVersion
 from lambda_home.invocations import RESPONSE_LIMIT
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
+from lambda_home.runtime_api.refusals import Refusals
 from lambda_home.scheduler import outcomes
 from lambda_home.scheduler.environments import (
     Delivery,
@@ -43,11 +43,10 @@ _FUNCTION = "/2018-06-01/runtime/lambda-home/function"
 # A response over the limit is read on up to here before the connection is given up.
 _MOST_DISCARDED = 64 * 1024 * 1024
 _EXIT_SHOWS_S = 3.0
+_MOST_DIGITS = 15
 _CONTROL = dict.fromkeys(range(32), " ") | {127: " "}
 _PHRASES = {200: b"OK", 202: b"Accepted", 400: b"Bad Request", 403: b"Forbidden"}
 _PHRASES |= {404: b"Not Found", 410: b"Gone", 413: b"Payload Too Large"}
-
-_log = structlog.get_logger(__name__)
 
 
 def response(status: int, body: bytes, headers: bytes = b"") -> bytes:
@@ -67,9 +66,15 @@ ACCEPTED = response(202, b'{"status":"OK"}\n')
 class RuntimeRoutes:
     """Serves environments; see `direct_http.Routes`."""
 
-    def __init__(self, scheduler: Scheduler, endpoints: RuntimeEndpoints) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        endpoints: RuntimeEndpoints,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._scheduler = scheduler
         self._endpoints = endpoints
+        self.refusals = Refusals(now)
 
     def begin(self, head: Head, reply: Reply) -> Body | None:
         """Take a request's head; says who takes its body."""
@@ -81,7 +86,7 @@ class RuntimeRoutes:
         if environment is None:
             if method == b"GET" and path == _FUNCTION and (spare := self._spare(headers, port)):
                 return Asking(lambda: self._function(spare, headers, reply))
-            _log.warning("runtime API called by an unknown host", path=path)
+            self.refusals.log("runtime API called by an unknown host", path=path, by=head.client)
             return Refusing(reply, 403, "Runtime.UnknownEnvironment", "No such environment.")
         if method == b"POST":
             taken = self._post(environment, path, headers, reply)
@@ -115,7 +120,7 @@ class RuntimeRoutes:
     def _next(self, environment: Environment, headers: Fields, reply: Reply) -> None:
         reply.gathers = True
         init = headers.get(b"lambda-home-init-micros", b"")
-        init_ms = int(init) / 1000 if init.isdigit() else None
+        init_ms = int(init) / 1000 if _is_number(init) else None
         fence = headers.get(b"lambda-home-fence") == b"1"
         self._scheduler.park(environment, _Poll(reply), init_ms, init_fence=fence)
 
@@ -149,7 +154,7 @@ class RuntimeRoutes:
         if kind == "response" and mode.lower() == b"streaming":
             stream = self._scheduler.answer_begins(environment, request_id, _content_type(headers))
             if stream is None:
-                return Refusing(reply, *_late(environment, request_id))
+                return Refusing(reply, *self._late(environment, request_id))
             return _Streaming(headers, reply, stream)
 
         def answered(given: RuntimeAnswer, *, whole: bool) -> None:
@@ -159,9 +164,17 @@ class RuntimeRoutes:
             elif accepted:
                 reply.send(ACCEPTED)
             else:
-                refuse(reply, *_late(environment, request_id))
+                refuse(reply, *self._late(environment, request_id))
 
         return _Collecting(headers, reply, error=kind == "error", then=answered)
+
+    def _late(self, environment: Environment, request_id: str) -> tuple[int, str, str]:
+        self.refusals.log(
+            "answer refused: late, or another environment's",
+            req_id=request_id,
+            container_id=environment.id,
+        )
+        return 400, "InvalidRequestID", f"Invalid request ID: {request_id}"
 
 
 class _Poll:
@@ -329,6 +342,10 @@ def _host(headers: Fields) -> str:
     return headers.get(b"host", b"").decode("latin-1").partition(":")[0].lower()
 
 
+def _is_number(said: bytes) -> bool:
+    return said.isdigit() and len(said) <= _MOST_DIGITS
+
+
 def _content_type(headers: Fields) -> str:
     return headers.get(b"content-type", b"application/octet-stream").decode("latin-1")
 
@@ -344,13 +361,8 @@ def _answer(headers: Fields, body: bytes, *, error: bool) -> RuntimeAnswer:
         body,
         error_type,
         None if fence is None else fence == b"1",
-        -(-int(peak) // 1024) if peak.isdigit() else 0,
+        -(-int(peak) // 1024) if _is_number(peak) else 0,
     )
-
-
-def _late(environment: Environment, request_id: str) -> tuple[int, str, str]:
-    _log.info("late answer refused", req_id=request_id, container_id=environment.id)
-    return 400, "InvalidRequestID", f"Invalid request ID: {request_id}"
 
 
 def refuse(

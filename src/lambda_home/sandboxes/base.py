@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from lambda_home.errors import LambdaHomeError
 from lambda_home.functions import FunctionVersion
@@ -72,6 +72,17 @@ class Prepared:
     opt: str = ""
 
 
+OWN_ENDPOINT: Final = "http://<AWS_LAMBDA_RUNTIME_API>"
+"""Stands for the runtime API's URL as the environment sees it: AWS's APIs are there, too."""
+
+
+def addressed(environment: Mapping[str, str], runtime_api: str) -> Mapping[str, str]:
+    """`environment` with the address of the runtime API where OWN_ENDPOINT stands for it."""
+    if environment.get("AWS_ENDPOINT_URL") != OWN_ENDPOINT:
+        return environment
+    return {**environment, "AWS_ENDPOINT_URL": f"http://{runtime_api}"}
+
+
 @dataclass(frozen=True, slots=True)
 class SandboxSpec:
     """One execution environment to start.
@@ -79,7 +90,8 @@ class SandboxSpec:
     `id` names it (32 hex digits); `host` is its unguessable host name, its only credential at the
     runtime API. `code` and `opt` are what `CodePreparer.prepare` returned, for a `spare` the `code`
     is what `CodePreparer.bare` returned. `environment` is complete but for AWS_LAMBDA_RUNTIME_API,
-    which the adapter adds because only it knows the address. `labels` are for people (function,
+    which the adapter adds because only it knows the address, and puts in the place of an
+    AWS_ENDPOINT_URL that is OWN_ENDPOINT (see `addressed`). `labels` are for people (function,
     version).
     """
 

@@ -18,7 +18,14 @@ import docker.errors
 import structlog
 
 from lambda_home.config import DockerSettings
-from lambda_home.sandboxes.base import Exit, Prepared, SandboxError, SandboxObserver, SandboxSpec
+from lambda_home.sandboxes.base import (
+    Exit,
+    Prepared,
+    SandboxError,
+    SandboxObserver,
+    SandboxSpec,
+    addressed,
+)
 from lambda_home.sandboxes.docker_daemon import FAILURES, Daemon, reason
 from lambda_home.sandboxes.docker_network import HOST_GATEWAY, ensure_network, is_local_address
 from lambda_home.sandboxes.docker_output import DaemonStreams, Streams, pump
@@ -31,6 +38,7 @@ from lambda_home.sandboxes.docker_profile import (
     labels,
     peak_files,
 )
+from lambda_home.sandboxes.egress import Firewall, Functions
 from lambda_home.sandboxes.task_folders import Folders, TaskFolders
 
 _KILL_PATIENCE_S = 20.0
@@ -48,6 +56,7 @@ class _Container:
 
     environment_id: str
     id: str
+    api: str
     watcher: asyncio.Task[None] | None = None
     frozen: bool = False
     killed: bool = False
@@ -63,7 +72,8 @@ class DockerSandbox:
 
     `client` is a docker.APIClient (see `connect`); the caller closes it. `rebuild(tag)` makes an
     image again that was removed while the server ran. After `open`, bind the runtime API to
-    `gateway_address()` and set `runtime_api_port`, then start environments.
+    `gateway_address()` and set `runtime_api_port`, then start environments. `firewall`, set before
+    `open`, is opened and closed with the sandbox.
 
     The network is shared by all servers of this host and stays when one closes.
     """
@@ -81,7 +91,9 @@ class DockerSandbox:
     ) -> None:
         self.runtime_api_port = runtime_api_port
         self._daemon = Daemon(client)
+        self.firewall: Firewall | None = None
         self._network = settings.network
+        self._internet = settings.internet
         self._instance_id = instance_id
         self._rebuild = rebuild
         self._task_folders = task_folders
@@ -107,12 +119,19 @@ class DockerSandbox:
         try:
             await self._daemon.call(self._daemon.client.ping)
             await self._daemon.reap(self._owner)
-            self._network, gateway = await self._daemon.call(
-                ensure_network, self._daemon.client, self._network
+            network = await self._daemon.call(
+                partial(ensure_network, internet=self._internet),
+                self._daemon.client,
+                self._network,
             )
         except FAILURES as error:
             raise SandboxError(f"Docker cannot be used: {reason(error)}") from error
-        self._address = gateway if is_local_address(gateway) else HOST_GATEWAY
+        self._network = network.name
+        local = is_local_address(network.gateway)
+        self._address = network.gateway if local else HOST_GATEWAY
+        if self.firewall is not None:
+            elsewhere = "Docker's network is not on this machine"
+            await self.firewall.open(Functions(subnet=network.subnet) if local else elsewhere)
 
     async def start(self, spec: SandboxSpec) -> None:
         """Start one container."""
@@ -130,10 +149,11 @@ class DockerSandbox:
         self, environment_id: str, package: Prepared, environment: Mapping[str, str]
     ) -> Mapping[str, str]:
         """Put links into the folders that the container sees as its task root and /opt."""
-        if self._task_folders is None or environment_id not in self._containers:
+        box = self._containers.get(environment_id)
+        if self._task_folders is None or box is None:
             raise SandboxError(f"Environment {environment_id} is no spare.")
         await self._task_folders.fill(environment_id, package)
-        return environment
+        return addressed(environment, box.api)
 
     async def stop(self, environment_id: str, grace_s: float = 0) -> None:
         """SIGTERM, `grace_s` seconds, SIGKILL, removal."""
@@ -183,12 +203,14 @@ class DockerSandbox:
             boxes = list(self._containers.values())
             await asyncio.gather(*(self.stop(box.environment_id) for box in boxes))
         self._daemon.close()
+        if self.firewall is not None:
+            await self.firewall.close()
 
     async def _start(self, spec: SandboxSpec) -> None:
         if spec.id in self._containers:
             raise SandboxError(f"Environment {spec.id} runs already.")
         container_id = await self._create(spec)
-        box = _Container(spec.id, container_id)
+        box = _Container(spec.id, container_id, f"{spec.host}:{self.runtime_api_port}")
         try:
             streams = await self._streams.attach(container_id)
         except (OSError, SandboxError) as error:

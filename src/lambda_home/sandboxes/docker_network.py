@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from typing import Any
 
 import docker.errors
@@ -16,22 +17,35 @@ HOST_GATEWAY = "host-gateway"
 """Docker's word for the host's address, where the bridge is in a virtual machine."""
 
 
-def ensure_network(client: Any, name: str) -> tuple[str, str]:
-    """Return the name and the gateway address of a network that keeps its containers apart.
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network's name, the host's address on it, and the addresses of its containers (CIDR)."""
+
+    name: str
+    gateway: str
+    subnet: str
+
+
+def ensure_network(client: Any, name: str, *, internet: bool = True) -> Network:
+    """Return a network that keeps its containers apart, and from everything else if so wanted.
 
     A network of that name made by something else is left alone, and a numbered name is used.
     Raises SandboxError if no network can be made.
     """
+    if not internet:
+        name += "-internal"
     for number in range(1, _ATTEMPTS + 1):
         candidate = name if number == 1 else f"{name}-{number}"
         network = _inspect(client, candidate)
-        if network is not None and not _keeps_apart(network) and _is_ours_and_idle(network):
+        fits = network is not None and _keeps_apart(network, internet=internet)
+        if network is not None and not fits and _is_ours_and_idle(network):
             client.remove_network(network["Id"])
             network = None
         if network is None:
-            network = _make(client, candidate)
-        if _keeps_apart(network) and (gateway := _gateway(network)):
-            return candidate, gateway
+            network = _make(client, candidate, internet=internet)
+        block = _block(network)
+        if _keeps_apart(network, internet=internet) and block is not None:
+            return Network(candidate, block["Gateway"].split("/")[0], block.get("Subnet", ""))
     raise SandboxError(
         f"Networks {name} to {name}-{_ATTEMPTS} exist in Docker, but not as bridges without"
         " traffic between containers: remove one or set docker.network to another name."
@@ -57,10 +71,15 @@ def _inspect(client: Any, name: str) -> dict[str, Any] | None:
     return None
 
 
-def _make(client: Any, name: str) -> dict[str, Any]:
+def _make(client: Any, name: str, *, internet: bool) -> dict[str, Any]:
     try:
         client.create_network(
-            name, driver="bridge", options=_OPTIONS, labels={MARK: "1"}, check_duplicate=True
+            name,
+            driver="bridge",
+            options=_OPTIONS,
+            labels={MARK: "1"},
+            check_duplicate=True,
+            internal=not internet,
         )
     except docker.errors.APIError as error:
         # Another server may have been quicker; anything else is told.
@@ -72,20 +91,22 @@ def _make(client: Any, name: str) -> dict[str, Any]:
     return network
 
 
-def _keeps_apart(network: dict[str, Any]) -> bool:
+def _keeps_apart(network: dict[str, Any], *, internet: bool) -> bool:
+    if network.get("Driver") != "bridge" or network.get("Internal", False) is internet:
+        return False
     options = network.get("Options") or {}
-    return network.get("Driver") == "bridge" and all(
-        options.get(key) == value for key, value in _OPTIONS.items()
-    )
+    return all(options.get(key) == value for key, value in _OPTIONS.items())
 
 
 def _is_ours_and_idle(network: dict[str, Any]) -> bool:
     return (network.get("Labels") or {}).get(MARK) == "1" and not network.get("Containers")
 
 
-def _gateway(network: dict[str, Any]) -> str | None:
+def _block(network: dict[str, Any]) -> dict[str, str] | None:
+    """The IPv4 addresses of a network that has a gateway among them."""
     for block in (network.get("IPAM") or {}).get("Config") or ():
         gateway = block.get("Gateway", "")
         if gateway and ":" not in gateway:
-            return str(gateway).split("/")[0]
+            found: dict[str, str] = block
+            return found
     return None

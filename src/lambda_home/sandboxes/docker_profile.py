@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lambda_home.sandboxes.base import SandboxSpec
+from lambda_home.sandboxes.base import SandboxSpec, addressed
 from lambda_home.sandboxes.task_folders import Folders
 
 MARK = "lambda-home"
@@ -131,7 +131,8 @@ def container_config(
         }
         for target, folder in shown.items()
     ]
-    environment = {**spec.environment, "AWS_LAMBDA_RUNTIME_API": f"{spec.host}:{wiring.port}"}
+    api = f"{spec.host}:{wiring.port}"
+    environment = {**addressed(spec.environment, api), "AWS_LAMBDA_RUNTIME_API": api}
     memory = spec.memory_mb * MB
     return {
         "Image": spec.code,

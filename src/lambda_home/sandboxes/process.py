@@ -21,7 +21,15 @@ from typing import Protocol
 import structlog
 
 from lambda_home.sandboxes import process_table
-from lambda_home.sandboxes.base import Exit, Prepared, SandboxError, SandboxObserver, SandboxSpec
+from lambda_home.sandboxes.base import (
+    Exit,
+    Prepared,
+    SandboxError,
+    SandboxObserver,
+    SandboxSpec,
+    addressed,
+)
+from lambda_home.sandboxes.egress import Firewall, Functions
 from lambda_home.sandboxes.interpreters import Interpreter, Search, find
 from lambda_home.sandboxes.process_cgroups import Cgroups, Group, discover
 from lambda_home.sandboxes.process_command import (
@@ -99,6 +107,7 @@ class _Environment:
     peak_kib: int = 0
     over_limit: bool = False
     own: Mapping[str, str] = field(default_factory=dict)
+    api: str = ""
     spare: bool = False
     stopping: bool = False
 
@@ -108,10 +117,17 @@ class ProcessSandbox:
 
     name = "process"
 
-    def __init__(self, place: Place, runtime_api_port: int, endpoints: Endpoints) -> None:
+    def __init__(
+        self,
+        place: Place,
+        runtime_api_port: int,
+        endpoints: Endpoints,
+        firewall: Firewall | None = None,
+    ) -> None:
         self._place = place
         self._port = runtime_api_port
         self._endpoints = endpoints
+        self._firewall = firewall
         self._as_root = os.geteuid() == 0
         self._tools = find_tools()
         self._uids = Uids() if self._as_root else None
@@ -128,10 +144,13 @@ class ProcessSandbox:
         return self._tools.bwrap is not None
 
     async def open(self, observer: SandboxObserver) -> None:
-        """Find control groups; reap those of dead servers."""
+        """Find control groups; reap those of dead servers; lay the firewall's rules down."""
         self._observer = observer
         self._cgroups = discover()
-        await reap(self._cgroups)
+        begun = [reap(self._cgroups)]
+        if self._firewall is not None:
+            begun.append(self._firewall.open(Functions(self._uids.all if self._uids else range(0))))
+        await asyncio.gather(*begun)
         if not self._cgroups.bases:
             _log.info("memory limits are watched, not held by the kernel", why=self._cgroups.reason)
         if "memory" not in self._cgroups.bases:
@@ -178,10 +197,10 @@ class ProcessSandbox:
             raise SandboxError(f"Environment {environment_id} is no spare.")
         if self.wrapped:
             await self._place.tasks.fill(environment_id, package)
-            return environment
+            return addressed(environment, found.api)
         if self._as_root:
             self._refuse_root(Path(package.code))
-        return seen_plain(environment, found.own, package)
+        return seen_plain(addressed(environment, found.api), found.own, package)
 
     async def stop(self, environment_id: str, grace_s: float = 0) -> None:
         """End one process tree."""
@@ -232,6 +251,8 @@ class ProcessSandbox:
             if self._starting:
                 await asyncio.wait(set(self._starting))
         self._cgroups.close()
+        if self._firewall is not None:
+            await self._firewall.close()
 
     # ---------------------------------------------------------------------------------- starting
 
@@ -250,9 +271,10 @@ class ProcessSandbox:
     ) -> None:
         uid = INNER_UID if environment.uid is None else environment.uid
         runtime_files = self._runtime_files(interpreter.family)
+        api = environment.api = f"{spec.host}:{self._port}"
         command, variables = chain(
             self._tools,
-            {**spec.environment, "AWS_LAMBDA_RUNTIME_API": f"{spec.host}:{self._port}"},
+            {**addressed(spec.environment, api), "AWS_LAMBDA_RUNTIME_API": api},
             ["/bin/sh", "/var/runtime/bootstrap"],
             uid=environment.uid,
             limit_processes=True,
@@ -292,11 +314,13 @@ class ProcessSandbox:
             "LAMBDA_RUNTIME_DIR": str(runtime_dir),
             SITE_PACKAGES: f"python/lib/python3.{interpreter.series}/site-packages",
         }
+        api = environment.api = await self._endpoints.open(spec.id)
+        seen = seen_plain(spec.environment, environment.own, Prepared(spec.code, spec.opt))
         command, variables = chain(
             self._tools,
             {
-                **seen_plain(spec.environment, environment.own, Prepared(spec.code, spec.opt)),
-                "AWS_LAMBDA_RUNTIME_API": await self._endpoints.open(spec.id),
+                **addressed(seen, api),
+                "AWS_LAMBDA_RUNTIME_API": api,
                 MARK: _mark(environment),
             },
             ["/bin/sh", str(runtime_dir / "bootstrap")],

@@ -97,6 +97,11 @@ class Uids:
         self._next = secrets.randbelow(len(self._range)) if self._range else 0
         self._used: set[int] = set()
 
+    @property
+    def all(self) -> range:
+        """Every id that may be given out; servers of one machine share them."""
+        return self._range
+
     def take(self) -> int:
         """An id that nobody uses. Raises SandboxError if there is none."""
         for uid in self._turn():

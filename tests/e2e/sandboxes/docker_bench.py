@@ -20,7 +20,7 @@ from lambda_home.sandboxes.docker_profile import INSTANCE
 BASE = "lambda-home/base-python:bookworm"
 IMAGE = "lambda-home/test-script:latest"
 NETWORK = "lambda-home-test"
-SETTINGS = DockerSettings(host="", network=NETWORK, allow_pull=False, images={})
+SETTINGS = DockerSettings(host="", network=NETWORK, allow_pull=False, internet=True, images={})
 PATIENCE_S = 30.0
 
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"

@@ -360,7 +360,7 @@ def test_what_a_runtime_says_of_its_init_and_memory_is_reported() -> None:
     play(scene)
 
 
-@pytest.mark.parametrize("value", ["", "-1", "many", "1e3"])
+@pytest.mark.parametrize("value", ["", "-1", "many", "1e3", "9" * 400, "9" * 5000])
 def test_numbers_that_a_runtime_gets_wrong_are_ignored(value: str) -> None:
     async def scene(world: World) -> None:
         caller = world.run(invocation("r1", tail=True))

@@ -23,6 +23,10 @@ class Recorder(asyncio.Transport):
         self.said = asyncio.Event()
         self.closed = False
         self.paused = False
+        self.buffered = 0
+
+    def get_write_buffer_size(self) -> int:
+        return self.buffered
 
     def write(self, data: Any) -> None:
         self.written += bytes(data)
@@ -31,6 +35,9 @@ class Recorder(asyncio.Transport):
     def close(self) -> None:
         self.closed = True
         self.said.set()
+
+    def abort(self) -> None:
+        self.close()
 
     def is_closing(self) -> bool:
         return self.closed
