@@ -3,6 +3,14 @@ wrk.method = "POST"
 wrk.body = '{"message":"ping"}'
 wrk.headers["Content-Type"] = "application/json"
 
+-- Words after `--` are further headers.
+function init(args)
+  for _, header in ipairs(args) do
+    local name, value = header:match("^([^:]+): (.*)$")
+    if name then wrk.headers[name] = value end
+  end
+end
+
 function done(summary, latency, requests)
   io.write(string.format("RESULT %d %d %.1f %.1f %.1f %d\n",
     summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),

@@ -31,6 +31,7 @@ from bench import report  # noqa: E402  found by the line above
 from bench.asynchronous import asynchronous  # noqa: E402
 from bench.cold import burst, cold, creation  # noqa: E402
 from bench.figures import Effort, Outcome, SkippedError  # noqa: E402
+from bench.front import front  # noqa: E402
 from bench.glambdar import glambdar  # noqa: E402
 from bench.loads import soak, warm  # noqa: E402
 from bench.memory import memory, starting  # noqa: E402
@@ -42,6 +43,7 @@ RESULTS = ROOT / "bench" / "results.json"
 Section = Callable[[Effort, Outcome], None]
 SECTIONS: Mapping[str, Section] = {
     "warm": warm,
+    "front": front,
     "soak": soak,
     "cold": cold,
     "burst": burst,

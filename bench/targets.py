@@ -47,6 +47,8 @@ TARGETS: tuple[Target, ...] = (
     Target("warm.docker.python.16", "rate", 6000, "higher"),
     Target("warm.docker.python.16", "of floor rate", 0.60, "higher"),
     Target("warm.docker.python.16", "p99", 6),
+    Target("front.route", "added", 0.15),
+    Target("front.route", "errors", 0),
     Target("soak.docker.python.16", "errors", 0),
     *_cold("docker", 15, 60),
     *_cold("process", 10, 40),

@@ -1,6 +1,6 @@
 """What this machine can run, told once: tests that it cannot run are skipped with the reason.
 
-REQUIRE_SANDBOXES=docker,process turns such a skip into a failure (continuous integration).
+REQUIRE_SANDBOXES=docker,process,browser turns such a skip into a failure (continuous integration).
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ def why_not(kind: str) -> str | None:
             "", lambda client: BaseImages(client, {}, allow_pull=False).find_any()
         )
         return None if found else f"Docker tests need a daemon and base images: {reason}"
+    if kind == "browser":
+        found = shutil.which("chromium") is not None
+        return None if found else "browser tests need Chromium (Debian: apt-get install chromium)"
     if shutil.which("bwrap") is None:
         return "process tests need bubblewrap (Debian: apt-get install bubblewrap)"
     return None
@@ -39,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what cannot run here, or fail where it must run."""
     required = set(os.environ.get("REQUIRE_SANDBOXES", "").split(",")) - {""}
     for item in items:
-        for kind in ("docker", "process"):
+        for kind in ("docker", "process", "browser"):
             if item.get_closest_marker(kind) is None:
                 continue
             reason = why_not(kind)

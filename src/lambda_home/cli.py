@@ -13,12 +13,14 @@ import structlog
 import typer
 import uvloop
 
-from lambda_home import __version__
+from lambda_home import __version__, keys_command, seed_settings
 from lambda_home.config import Settings, load
 from lambda_home.errors import LambdaHomeError
 from lambda_home.server import Running, serve
 
 _SWITCH_INTERVAL_S = 0.0005
+
+_log = structlog.get_logger(__name__)
 
 app = typer.Typer(
     help="AWS Lambda on your own machine.",
@@ -26,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(keys_command.app, name="keys")
 
 
 class SandboxKind(StrEnum):
@@ -57,6 +60,13 @@ def serve_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
         int | None, typer.Option(help="Port of the runtime API; 0 picks one.")
     ] = None,
     sandbox: Annotated[SandboxKind | None, typer.Option(help="Where functions run.")] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let others in without authentication.")
+    ] = False,
+    companion: Annotated[
+        str | None,
+        typer.Option(help="Other AWS services at this endpoint: moto, or the URL of a server."),
+    ] = None,
     ephemeral: Annotated[
         bool, typer.Option("--ephemeral", help="Keep nothing: a temporary data directory.")
     ] = False,
@@ -67,9 +77,11 @@ def serve_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
             "bind": host,
             "port_user_api": port_user_api,
             "port_runtime_api": port_runtime_api,
+            "insecure": insecure or None,
         },
         "data": {"dir": str(data_dir) if data_dir else None},
         "sandbox": {"kind": sandbox.value if sandbox else None},
+        "aws": {"companion": companion},
     }
     flags = {
         section: chosen
@@ -77,8 +89,11 @@ def serve_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
         if (chosen := {key: value for key, value in keys.items() if value is not None})
     }
     try:
-        settings = load(config, flags)
+        seed = seed_settings.read(config, os.environ)
+        settings = load(seed.file, flags, seed.values)
         _configure_logging(settings)
+        for warning in seed.warnings:
+            _log.warning(warning)
         # A thread that writes logs or reads the registry holds the event loop up by one such
         # interval each time; Python's own 5 ms are ten invocations.
         sys.setswitchinterval(_SWITCH_INTERVAL_S)

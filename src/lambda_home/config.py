@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -29,6 +30,9 @@ DEFAULT_DB_URL = "sqlite://data/lhome.db"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+HostName = Annotated[str, Field(pattern=r"^\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$")]
+Origin = Annotated[str, Field(pattern=r"^https?://[^/?#@*\s]+$")]
 Url = Annotated[str, Field(pattern=r"^(https?://.+)?$")]
 
 
@@ -46,6 +50,14 @@ class ServerSettings(Section):
     port_runtime_api: Port
     insecure: bool
     shutdown_grace_s: Annotated[float, Field(ge=0)]
+    allowed_hosts: tuple[HostName, ...]
+    allowed_origins: tuple[Origin, ...]
+    tls_certificate: str
+    tls_key: str
+    header_timeout_s: Seconds
+    body_timeout_s: Seconds
+    write_timeout_s: Seconds
+    max_connections: Positive
 
 
 class DataSettings(Section):
@@ -69,6 +81,7 @@ class DockerSettings(Section):
     host: str
     network: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")]
     allow_pull: bool
+    internet: bool
     images: dict[str, str]
 
 
@@ -78,6 +91,8 @@ class SandboxSettings(Section):
     kind: Literal["auto", "docker", "process"]
     init_timeout_ms: Positive
     max_parallel_starts: Positive
+    firewall: bool
+    closed_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...]
 
 
 class SpareSettings(Section):
@@ -100,6 +115,8 @@ class FunctionSettings(Section):
 
     transition_ms: Annotated[int, Field(ge=0)]
     strict_states: bool
+    endpoint_url: bool
+    role: Literal["admin", "deployer", "invoker", "viewer"]
     check_roles: bool
 
 
@@ -128,6 +145,7 @@ class AwsSettings(Section):
 
     account_id: Annotated[str, Field(pattern=r"^\d{12}$")]
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    companion: Annotated[str, Field(pattern=r"^(moto|https?://[^/?#\s]+[^?#\s]*)?$")]
     endpoint_url: Url
     endpoints: dict[Annotated[str, Field(pattern=r"^[a-z0-9-]+$")], Url]
 
@@ -138,6 +156,18 @@ class AsyncSettings(Section):
     retry_base_s: Annotated[float, Field(ge=0)]
     workers: Positive
     max_event_age_s: Positive
+
+
+class AccessSettings(Section):
+    """How callers are known."""
+
+    auth: Literal["none", "sigv4"]
+
+
+class SecretSettings(Section):
+    """How secrets and access keys are encrypted in the database."""
+
+    key: SecretStr
 
 
 class LoggingSettings(Section):
@@ -169,13 +199,19 @@ class Settings(BaseSettings):
     limits: LimitSettings
     aws: AwsSettings
     asynchronous: AsyncSettings = Field(alias="async")
+    access: AccessSettings
+    secrets: SecretSettings
     logging: LoggingSettings
 
 
 def load(
-    file: Path | None = None, flags: Mapping[str, Mapping[str, object]] | None = None
+    file: Path | None = None,
+    flags: Mapping[str, Mapping[str, object]] | None = None,
+    seed: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Settings:
-    """Read the settings: packaged defaults < `file` < environment < `flags` (by section).
+    """Read the settings: packaged defaults < `file` < `seed` < environment < `flags` (by section).
+
+    `seed` is what other projects' configurations say (`seed_settings`).
 
     Raises ConfigurationError for a file that cannot be read, an unknown key or a bad value.
     """
@@ -195,7 +231,8 @@ def load(
             """Highest priority first."""
             del dotenv_settings, file_secret_settings
             toml = TomlConfigSettingsSource(settings_cls, toml_file=files, deep_merge=True)
-            return init_settings, env_settings, toml
+            other = InitSettingsSource(settings_cls, cast("dict[str, Any]", dict(seed or {})))
+            return init_settings, env_settings, other, toml
 
     if file is not None and not file.is_file():
         raise ConfigurationError(f"Cannot read the configuration file {file}: no such file.")
@@ -227,4 +264,5 @@ def _first_fault(error: ValidationError) -> str:
     key = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"Unknown setting {key}."
-    return f"Bad value {fault['input']!r} for setting {key}: {fault['msg']}."
+    shown = "" if key.startswith("secrets.") else f" {fault['input']!r}"
+    return f"Bad value{shown} for setting {key}: {fault['msg']}."

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from lambda_home.access.function_credentials import FunctionCredentials
+from lambda_home.access.keys import EnvironmentCredentials
+from lambda_home.access.roles import Role
 from lambda_home.clock import SystemClock
 from lambda_home.config import Settings
 from lambda_home.invoker.admission import Admission
@@ -34,12 +37,14 @@ from lambda_home.registry.layers import Layers
 from lambda_home.registry.policies import Policies
 from lambda_home.registry.provisioned import ProvisionedConcurrency
 from lambda_home.registry.resources import Resources
+from lambda_home.registry.secrets import Secrets
 from lambda_home.sandbox_choice import Chosen
-from lambda_home.scheduler.machinery import Machinery
+from lambda_home.scheduler.machinery import Credentials, Machinery, NoCredentials
 from lambda_home.scheduler.pool import PoolLimits
 from lambda_home.scheduler.scheduler import Scheduler
 from lambda_home.scheduler.spares import SpareLimits
 from lambda_home.services import AwsServices
+from lambda_home.vault import Vault
 
 # A container with Python, its shim of the Docker daemon included; as a process it is less.
 _MB_PER_SPARE = 25
@@ -63,7 +68,10 @@ class Engine:
     resources: Resources
     layers: Layers
     policies: Policies
+    temporary: EnvironmentCredentials
     changes: Changes
+    vault: Vault
+    secrets: Secrets
 
     async def work(self, stack: AsyncExitStack, grace_s: float) -> None:
         """Begin what goes on by itself; `stack` ends it, running invocations get `grace_s`."""
@@ -83,13 +91,21 @@ class Engine:
 
 
 def build(
-    settings: Settings, database: Database, store: CodeStore, logs: LogStore, chosen: Chosen
+    settings: Settings,
+    database: Database,
+    store: CodeStore,
+    logs: LogStore,
+    chosen: Chosen,
+    vault: Vault,
 ) -> Engine:
     """Build everything; nothing runs yet."""
     clock = SystemClock()
+    temporary = EnvironmentCredentials()
     changes = Changes(asyncio.get_running_loop())
     registry = FunctionRegistry(database, changes.told)
     configs = FunctionConfigs(database, changes.told)
+    resources = Resources(database)
+    secrets = Secrets(database, changes.told, vault)
     deployer = Deployer(
         registry, chosen.preparer, store, transition_s=settings.functions.transition_ms / 1000
     )
@@ -109,6 +125,9 @@ def build(
                 settings.spares.per_size, min(settings.spares.most, _affordable_spares())
             ),
             forecasting=settings.prewarm.ewma,
+            own_endpoint=settings.functions.endpoint_url,
+            secrets=secrets.values,
+            credentials=_credentials(settings, temporary),
         )
     )
     admission = Admission(settings.limits.max_global_concurrency)
@@ -135,7 +154,11 @@ def build(
     policy = Policy(retrying.retry_base_s, retrying.max_event_age_s)
     event_settings = EventSettings(registry, configs, policy)
     changes.also(event_settings.forget)
-    services = AwsServices(settings.aws.endpoint_url, settings.aws.endpoints)
+    services = AwsServices(
+        settings.aws.endpoint_url,
+        settings.aws.endpoints,
+        names_accounts=bool(settings.aws.companion),
+    )
     events = AsyncQueue(
         EventStore(database),
         invoker,
@@ -158,11 +181,21 @@ def build(
         invoker=invoker,
         events=events,
         services=services,
-        resources=Resources(database),
+        resources=resources,
         layers=Layers(database),
         policies=Policies(database, changes.told),
+        temporary=temporary,
         changes=changes,
+        vault=vault,
+        secrets=secrets,
     )
+
+
+def _credentials(settings: Settings, temporary: EnvironmentCredentials) -> Credentials:
+    """What functions sign with: anything, where nobody verifies it."""
+    if settings.access.auth == "none":
+        return NoCredentials()
+    return FunctionCredentials(temporary, Role(settings.functions.role))
 
 
 def _affordable_spares() -> int:

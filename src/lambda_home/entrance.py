@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from lambda_home.access.audit import AuditLog
 from lambda_home.access.callers import Callers
-from lambda_home.access.gate import Believing, Gate
+from lambda_home.access.cross_account import CrossAccount
+from lambda_home.access.gate import Authentication, Believing, Gate
 from lambda_home.access.hosts import HostRules
+from lambda_home.access.keys import AccessKeys
 from lambda_home.access.roles import Role
+from lambda_home.access.sessions import Sessions
+from lambda_home.access.signed import Signing
 from lambda_home.arns import Scope
 from lambda_home.clock import SystemClock
+from lambda_home.companion.beside import Beside
 from lambda_home.config import Settings
-from lambda_home.direct_http import Body, Head, Reply, Routes
+from lambda_home.direct_http import Head, Routes
 from lambda_home.engine import Engine
 from lambda_home.front.app import App, Front
 from lambda_home.front.direct import FrontRoutes
 from lambda_home.front.environments import ByHostName
 from lambda_home.functions import FunctionVersion
+from lambda_home.gateway.exchange import Exchange
+from lambda_home.gateway.function_urls import FunctionUrls
+from lambda_home.gateway.path_proxy import PathProxy
+from lambda_home.gateway.route_access import RouteAccess
+from lambda_home.gateway.route_book import RouteBook, existing
+from lambda_home.gateway.url_index import UrlIndex
 from lambda_home.health import Health
 from lambda_home.user_api.app import UserApi
+from lambda_home.user_api.audit_admin import audit_routes
 from lambda_home.user_api.code_links import CodeLinks
 from lambda_home.user_api.invoke import InvokeRoutes
+from lambda_home.user_api.keys_admin import key_routes
 from lambda_home.user_api.operations import Backend
 from lambda_home.user_api.response_stream import ResponseStreamEndpoint
+from lambda_home.user_api.routes_admin import admin_routes
+from lambda_home.user_api.secrets_admin import secret_routes
+from lambda_home.user_api.sessions_admin import session_routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +66,73 @@ def build_entrance(
     engine: Engine,
     health: Health,
     version_at: Callable[[Head], FunctionVersion | None],
+    audit: AuditLog,
+    beside: Beside,
 ) -> Entrance:
     """Build both doors; `version_at` says whose environment sends a request."""
-    callers = Callers(Scope(settings.aws.account_id, settings.aws.region))
-    gate = Gate(HostRules(), Believing(callers))
-    by_name = ByHostName(version_at, Role.INVOKER)
-    inner = Gate(by_name, by_name)
+    clock = SystemClock()
+    keys = AccessKeys(engine.resources, engine.vault, clock.monotonic, engine.temporary)
+    sessions = Sessions(keys, clock.monotonic)
+    apis, of_functions = _authentications(settings, keys, sessions)
+    gate = Gate(_host_rules(settings), apis, audit.denied, of_functions)
+    by_name = ByHostName(version_at, Role(settings.functions.role))
+    inner_ones = beside.known(by_name)
+    inner = Gate(inner_ones, inner_ones, audit.denied)
     invoker = engine.invoker
+    others = CrossAccount(engine.policies)
     backend = _backend(settings, engine)
-    streaming = ResponseStreamEndpoint(invoker, gate)
+    streaming = ResponseStreamEndpoint(invoker, gate, others)
     user_api = UserApi(backend, streaming, gate, settings.defaults, health.report)
-    nothing = Nothing()
-    routes = FrontRoutes(gate, InvokeRoutes(invoker, gate), nothing, nothing)
+    book = _route_book(settings, engine)
+    for router in (
+        admin_routes(book),
+        secret_routes(engine.secrets, clock.now),
+        key_routes(keys, clock.now),
+        session_routes(keys, sessions, clock.monotonic),
+        audit_routes(audit),
+    ):
+        user_api.include_router(router)
+    exchange = Exchange(invoker)
+    is_open = settings.access.auth == "none"
+    proxy = PathProxy(book, exchange, RouteAccess(gate, "NONE" if is_open else "AWS_IAM"), clock)
+    index = UrlIndex(engine.configs, engine.policies)
+    engine.changes.also(index.forget)
+    urls = FunctionUrls(index, exchange, gate, clock.now)
+    routes = FrontRoutes(gate, InvokeRoutes(invoker, gate, others), urls, proxy)
     return Entrance(
-        Door(Front(gate, user_api, user_api), routes),
-        Door(Front(inner, user_api, user_api), InvokeRoutes(invoker, inner)),
+        Door(Front(gate, user_api, beside.forwarder, audit.changed), routes),
+        Door(
+            Front(inner, user_api, beside.forwarder, audit.changed),
+            InvokeRoutes(invoker, inner, others),
+        ),
     )
 
 
-class Nothing:
-    """Routes that take nothing."""
+def _authentications(
+    settings: Settings, keys: AccessKeys, sessions: Sessions
+) -> tuple[Authentication, Authentication]:
+    """How callers of the APIs are known, and callers of functions that ask for signatures."""
+    here = Scope(settings.aws.account_id, settings.aws.region)
+    clock = SystemClock()
+    believed = Callers(here) if settings.access.auth == "none" else None
+    signing = Signing(
+        keys, sessions, here.region, lambda: datetime.now(UTC), clock.monotonic, believed
+    )
+    return (signing if believed is None else Believing(believed)), signing
 
-    def begin(self, head: Head, reply: Reply) -> Body | None:
-        """Leave it."""
-        del head, reply
-        return None
+
+def _route_book(settings: Settings, engine: Engine) -> RouteBook:
+    here = Scope(settings.aws.account_id, settings.aws.region)
+    exists = existing(engine.registry, engine.aliases)
+    book = RouteBook(engine.resources, here, SystemClock(), exists)
+    book.load()
+    return book
+
+
+def _host_rules(settings: Settings) -> HostRules:
+    server = settings.server
+    own = (socket.gethostname(), server.bind)
+    return HostRules(server.allowed_hosts, server.allowed_origins, own)
 
 
 def _backend(settings: Settings, engine: Engine) -> Backend:

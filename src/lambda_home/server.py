@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import gc
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -18,16 +19,21 @@ from pathlib import Path
 
 import structlog
 
-from lambda_home.config import Settings
+from lambda_home.access.audit import AuditLog
+from lambda_home.clock import SystemClock
+from lambda_home.companion.beside import Beside
+from lambda_home.config import ServerSettings, Settings
 from lambda_home.direct_http import DirectConnection
 from lambda_home.engine import build
 from lambda_home.entrance import build_entrance
 from lambda_home.errors import ConfigurationError, LambdaHomeError
+from lambda_home.front_limits import Patience
 from lambda_home.health import Check, Health, knock
-from lambda_home.listening import Listener, bind, port_of
+from lambda_home.listening import Listener, bind, port_of, tls_context
 from lambda_home.logs import LogStore
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.database import Database
+from lambda_home.registry.secrets import open_vault
 from lambda_home.runtime_api.app import RuntimeApi
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.runtime_api.extensions import ExtensionRoutes
@@ -37,7 +43,6 @@ from lambda_home.user_api import protocol
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _USER_KEEP_ALIVE_S = 75
-_RUNTIME_KEEP_ALIVE_S = 3600
 _RUNTIME_GRACE_S = 2  # by then no environment is left
 
 _log = structlog.get_logger(__name__)
@@ -66,7 +71,9 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         data_dir = _data_dir(settings, stack, ephemeral=ephemeral)
-        running, later = await _start(settings, data_dir, stack)
+        beside = Beside(settings)
+        stack.push_async_callback(beside.close)
+        running, later = await _start(settings, beside, data_dir, stack)
         ready(running)
         # Nobody waits for these but the first operation of the control plane, if it comes at once.
         await asyncio.gather(asyncio.to_thread(protocol.warm), later())
@@ -76,12 +83,13 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
 
 
 async def _start(
-    settings: Settings, data_dir: Path, stack: AsyncExitStack
+    settings: Settings, beside: Beside, data_dir: Path, stack: AsyncExitStack
 ) -> tuple[Running, Callable[[], Awaitable[None]]]:
     """Build from the bottom up; the stack takes down in the opposite order.
 
     Also answers what can be done later.
     """
+    tls = tls_context(settings.server.tls_certificate, settings.server.tls_key)
     user_socket = bind(settings.server.bind, settings.server.port_user_api)
     stack.callback(user_socket.close)
     runtime_socket = bind("127.0.0.1", settings.server.port_runtime_api)
@@ -91,15 +99,17 @@ async def _start(
     temporary = data_dir != settings.data.dir
     database = Database.open(data_dir / "lhome.db" if temporary else settings.data.database)
     stack.callback(database.close)
+    vault = open_vault(settings.secrets.key.get_secret_value(), data_dir, database)
     store = CodeStore(data_dir / "code")
     logs = LogStore(data_dir / "logs", settings.data.log_max_mb * 1024 * 1024)
     stack.callback(logs.close)
     endpoints = RuntimeEndpoints()
-    chosen = await choose(Ground(settings, data_dir, store, endpoints, runtime_port))
+    closed = (port_of(user_socket), *beside.ports)
+    chosen = await choose(Ground(settings, data_dir, store, endpoints, runtime_port, closed))
     stack.push_async_callback(chosen.close)
     if temporary:  # what was made of the code goes with it
         stack.push_async_callback(chosen.preparer.discard_except, frozenset())
-    engine = build(settings, database, store, logs, chosen)
+    engine = build(beside.settings, database, store, logs, chosen, vault)
 
     await engine.scheduler.open()
     checks: dict[str, Check] = {
@@ -109,11 +119,12 @@ async def _start(
     }
     health = Health(checks, chosen.sandbox.name)
     runtimes = RuntimeRoutes(engine.scheduler, endpoints)
-    entrance = build_entrance(settings, engine, health, runtimes.version_at)
+    audit = AuditLog(data_dir / "audit.log", settings.data.log_max_mb * 1024 * 1024, SystemClock())
+    stack.callback(audit.close)
+    entrance = build_entrance(settings, engine, health, runtimes.version_at, audit, beside)
     runtime = Listener(
         RuntimeApi(entrance.functions.app),
         [runtime_socket, *_gateway_socket(chosen, runtime_port, stack)],
-        keep_alive_s=_RUNTIME_KEEP_ALIVE_S,
         grace_s=_RUNTIME_GRACE_S,
         http=partial(
             DirectConnection, ExtensionRoutes(engine.scheduler, runtimes, entrance.functions.routes)
@@ -127,14 +138,16 @@ async def _start(
     user = Listener(
         entrance.user.app,
         [user_socket],
-        keep_alive_s=_USER_KEEP_ALIVE_S,
         grace_s=settings.server.shutdown_grace_s,
         http=partial(DirectConnection, entrance.user.routes),
+        patience=_patience(settings.server),
+        tls=tls,
     )
     await user.start()
     stack.push_async_callback(user.stop)
+    beside.start(f"http://127.0.0.1:{runtime_port}")
     running = Running(
-        user_api=f"http://{_shown(settings.server.bind)}:{port_of(user_socket)}",
+        user_api=f"{'https' if tls else 'http'}://{_shown(settings.server.bind)}:{port_of(user_socket)}",
         runtime_api=f"http://127.0.0.1:{runtime_port}",
         sandbox=chosen.sandbox.name,
         sandbox_reason=chosen.reason,
@@ -165,12 +178,27 @@ def _gateway_socket(
     return [listener]
 
 
+def _patience(server: ServerSettings) -> Patience:
+    """Of the file descriptors, half are left to execution environments and to files."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Patience(
+        header_s=server.header_timeout_s,
+        body_s=server.body_timeout_s,
+        idle_s=_USER_KEEP_ALIVE_S,
+        write_s=server.write_timeout_s,
+        max_connections=min(server.max_connections, max(1, files // 2)),
+    )
+
+
 def _refuse_open_bind(settings: Settings) -> None:
-    if settings.server.bind not in _LOOPBACK and not settings.server.insecure:
-        raise ConfigurationError(
-            f"server.bind = {settings.server.bind} lets others in, and there is no authentication"
-            " yet: bind to 127.0.0.1, or set server.insecure = true if you mean it."
-        )
+    server = settings.server
+    if server.bind in _LOOPBACK or server.insecure or settings.access.auth != "none":
+        return
+    raise ConfigurationError(
+        f"server.bind = {server.bind} lets others in, and access.auth is none: set access.auth ="
+        ' "sigv4" and make a key with `lambda-home keys create`, bind to 127.0.0.1, or give'
+        " --insecure if you mean it."
+    )
 
 
 def _data_dir(settings: Settings, stack: AsyncExitStack, *, ephemeral: bool) -> Path:

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol
 
 from lambda_home.arns import Scope
@@ -45,9 +46,16 @@ class Services(Protocol):
 
 
 class AwsServices:
-    """`Services` by botocore's clients. The access key is the account: emulators go by it."""
+    """`Services` by botocore's clients. The access key is the account: emulators go by it.
 
-    def __init__(self, endpoint_url: str, endpoints: Mapping[str, str]) -> None:
+    With `names_accounts` each call also says it in the header that moto's server goes by, as what
+    comes to a companion through this server does.
+    """
+
+    def __init__(
+        self, endpoint_url: str, endpoints: Mapping[str, str], *, names_accounts: bool = False
+    ) -> None:
+        self._names_accounts = names_accounts
         self._default = endpoint_url
         self._endpoints = dict(endpoints)
         self._threads: ThreadPoolExecutor | None = None
@@ -108,7 +116,7 @@ class AwsServices:
 
         if self._session is None:
             self._session = botocore.session.Session()
-        return self._session.create_client(
+        client = self._session.create_client(
             service,
             region_name=scope.region,
             endpoint_url=self._endpoints.get(service) or self._default,
@@ -121,3 +129,11 @@ class AwsServices:
                 s3={"addressing_style": "path"},
             ),
         )
+        if self._names_accounts:
+            name = partial(_name_account, account=scope.account)
+            client.meta.events.register("request-created", name)
+        return client
+
+
+def _name_account(request: Any, account: str, **_: object) -> None:
+    request.headers["x-moto-account-id"] = account

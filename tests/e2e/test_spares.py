@@ -116,6 +116,7 @@ def test_a_function_in_a_spare_finds_what_it_finds_in_a_start_of_its_own(
         seen.append(found)
     spare, own = seen
     hidden = {"AWS_LAMBDA_RUNTIME_API", "AWS_LAMBDA_LOG_STREAM_NAME", "_X_AMZN_TRACE_ID"}
+    hidden |= {"AWS_ENDPOINT_URL"}  # leads to the runtime API
     hidden |= {"AWS_LAMBDA_FUNCTION_NAME", "AWS_LAMBDA_LOG_GROUP_NAME"}
     hidden |= {"PYTHONNODEBUGRANGES", "NODE_NO_WARNINGS", "HOSTNAME", "HOME", "PWD", "SHLVL", "_"}
     for found in seen:

@@ -73,7 +73,10 @@ class Callers:
         match = _CREDENTIAL.match("Credential=" + credential.decode("latin-1"))
         if match is None:
             return self._default
-        key, region = match[1], match[2]
+        return self.named(match[1], match[2])
+
+    def named(self, key: str, region: str) -> Caller:
+        """Whom an access key id speaks for."""
         account = key if _ACCOUNT.fullmatch(key) else self._default.scope.account
         return self._caller(Scope(account, region), key)
 

@@ -1,8 +1,8 @@
 """The one choke point: who may come in, and what for.
 
-Every request of the user API's port meets `Gate.look` (is it from where it may come from), those of
-the APIs also `Gate.enter` (who sends it), and everything that is done for a caller `Gate.allow` (may
-they). What nobody allows is denied. How callers are known is one of three authentications: anybody
+Every request of the user API's port meets `Gate.look` (may it come from there), those of the APIs
+also `Gate.enter` (who sends it), and everything that is done for a caller `Gate.allow` (may they).
+What nobody allows is denied. How callers are known is one of three authentications: anybody
 is who they say (the development default), signatures (`access/signed`), or the host name of an
 execution environment.
 """
@@ -14,7 +14,7 @@ from typing import Protocol
 
 from lambda_home.access.callers import Caller, Callers
 from lambda_home.access.roles import allows
-from lambda_home.direct_http import Head
+from lambda_home.direct_http import FieldList, Head
 from lambda_home.errors import AccessDeniedException, ApiError
 
 Denied = Callable[[Caller, str, str], None]
@@ -29,6 +29,26 @@ class Entry(Protocol):
 
     def prove(self, body: bytes) -> Caller:
         """Who it is; raises ApiError if the body is not what was signed."""
+
+    def prove_head(self) -> tuple[Caller, BodyCheck] | None:
+        """Who it is by the head alone, and what the body is held against while it comes.
+
+        None where the signature covers a hash of the body that only the body itself can give.
+        Raises ApiError.
+        """
+
+    def content(self, body: bytes) -> bytes:
+        """The body as it was before it was encoded in signed chunks; to be asked after `prove`."""
+
+
+class BodyCheck(Protocol):
+    """What a body is held against."""
+
+    def feed(self, data: bytes) -> None:
+        """The next piece; raises ApiError."""
+
+    def end(self) -> None:
+        """The body is whole; raises ApiError if it is not what was signed."""
 
 
 class Authentication(Protocol):
@@ -47,6 +67,12 @@ class Rules(Protocol):
     def check_origin(self, head: Head) -> None:
         """Raise ApiError for a request that another site's page sends."""
 
+    def cors_headers(self, head: Head) -> FieldList:
+        """What tells a browser that a page of another origin may read the answer."""
+
+    def preflight(self, head: Head) -> FieldList | None:
+        """The headers of the answer to a preflight; None for any other request."""
+
 
 class Known:
     """An entry of somebody who needs to prove nothing (more)."""
@@ -63,6 +89,14 @@ class Known:
             raise AssertionError("somebody known is nobody")
         return self.caller
 
+    def prove_head(self) -> tuple[Caller, BodyCheck] | None:
+        """Nothing is to be proved by a body."""
+        return None
+
+    def content(self, body: bytes) -> bytes:
+        """The body."""
+        return body
+
 
 class Believing:
     """Everybody is who they say: `auth = "none"`, for a port that only one person reaches."""
@@ -76,13 +110,22 @@ class Believing:
 
 
 class Gate:
-    """Decides about every request; `denied` is told of what was refused."""
+    """Decides about every request; `denied` is told of what was refused.
+
+    `of_functions` is how those are known who call a function that asks for signatures, if that is
+    not as for the APIs.
+    """
 
     def __init__(
-        self, rules: Rules, authentication: Authentication, denied: Denied | None = None
+        self,
+        rules: Rules,
+        authentication: Authentication,
+        denied: Denied | None = None,
+        of_functions: Authentication | None = None,
     ) -> None:
         self._rules = rules
         self._authentication = authentication
+        self._of_functions = of_functions or authentication
         self._denied = denied
 
     def look(self, head: Head) -> None:
@@ -97,11 +140,19 @@ class Gate:
 
     def identify(self, head: Head) -> Entry:
         """Who sends a request to a function; raises ApiError."""
-        return self._authentication.identify(head)
+        return self._of_functions.identify(head)
 
     def same_site(self, head: Head) -> None:
         """Refuse pages of other sites. Raises ApiError."""
         self._rules.check_origin(head)
+
+    def cors_headers(self, head: Head) -> FieldList:
+        """What an answer of the APIs says to a page of an origin that the settings let in."""
+        return self._rules.cors_headers(head) if b"origin" in head.headers else []
+
+    def preflight(self, head: Head) -> FieldList | None:
+        """The headers of the answer to such a page's preflight; None for any other request."""
+        return self._rules.preflight(head) if head.method == b"OPTIONS" else None
 
     def allow(self, caller: Caller, action: str, resource: str = "*") -> None:
         """Raise AccessDeniedException unless the caller's role has `action`.

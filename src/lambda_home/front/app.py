@@ -6,20 +6,24 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, Protocol
 
-import structlog
-
 from lambda_home.access.callers import Caller, put_caller
-from lambda_home.access.gate import Entry, Gate
-from lambda_home.direct_http import Head
-from lambda_home.errors import (
-    ApiError,
-    RequestEntityTooLargeException,
-    ServiceException,
-)
+from lambda_home.access.gate import BodyCheck, Entry, Gate
+from lambda_home.companion import forwarding
+from lambda_home.direct_http import FieldList, Head
+from lambda_home.errors import ApiError, UnknownOperationException
 from lambda_home.front.admin_actions import SESSION_PATH, admin_action
+from lambda_home.front.body_limits import limit_of, too_large
 from lambda_home.front.targets import Target, target_of
-from lambda_home.functions import CREATE_REQUEST_LIMIT
-from lambda_home.http_io import BodyTooLarge, ClientGone, Receive, Scope, Send, read_body
+from lambda_home.http_io import (
+    BodyTooLarge,
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    discard_rest,
+    read_body,
+    refuse_length,
+)
 from lambda_home.user_api.answers import send_error
 from lambda_home.user_api.invoke_requests import new_request_id
 from lambda_home.user_api.protocol import match
@@ -27,16 +31,13 @@ from lambda_home.user_api.protocol import match
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_ADMIN_LIMIT: Final = 1024 * 1024
-
-_log = structlog.get_logger(__name__)
 
 
 class Record(Protocol):
     """Who is told of every change that somebody asked for."""
 
     def __call__(
-        self, caller: Caller, client: str, action: str, resource: str, status: int
+        self, caller: Caller, source_ip: str, action: str, resource: str, status: int
     ) -> None:
         """`status` is the answer's."""
 
@@ -59,9 +60,20 @@ class Front:
         head = head_of(scope)
         target = target_of(head)
         try:
+            preflight = self._gate.preflight(head)
+            if preflight is not None:
+                self._gate.look(head)
+                await _answer_preflight(send, preflight)
+                return
+            fields = self._gate.cors_headers(head)
+            if fields:
+                send = _adding(fields, send)
             await self._serve(head, target, scope, receive, send)
         except ApiError as error:
-            await send_error(send, error, new_request_id())
+            if target is Target.COMPANION:
+                await forwarding.send_error(send, head, error)
+            else:
+                await send_error(send, error, new_request_id())
         except ClientGone:
             return
 
@@ -76,10 +88,14 @@ class Front:
             await self._user_api(scope, receive, send)
             return
         entry = self._gate.enter(head)
+        if target in (Target.PROXY, Target.FUNCTION_URL):  # those are served past ASGI, or not here
+            raise UnknownOperationException(f"No operation is at {scope['method']} {path}.")
+        if target is Target.ADMIN:
+            await _refuse_longer(limit_of(target), scope, receive)
         if target is Target.COMPANION:
             await self._forward(entry, scope, receive, send)
             return
-        caller, receive = await _proven(entry, _limit_of(target), receive)
+        caller, receive = await _proven(entry, limit_of(target), scope, receive)
         put_caller(scope, caller)
         action = _action_of(head, target, scope)
         if target is Target.ADMIN:
@@ -98,9 +114,12 @@ class Front:
         self._record(caller, head.client, action, path, status)
 
     async def _forward(self, entry: Entry, scope: Scope, receive: Receive, send: Send) -> None:
-        caller = entry.caller
-        if caller is None:
-            caller, receive = await _proven(entry, CREATE_REQUEST_LIMIT, receive)
+        proved = entry.prove_head() if entry.caller is None else None
+        if proved is not None:
+            caller, receive = proved[0], _checked(receive, proved[1])
+        else:
+            limit = limit_of(Target.COMPANION)
+            caller, receive = await _proven(entry, limit, scope, receive)
         put_caller(scope, caller)
         self._gate.allow(caller, "companion:use")
         await self._companion(scope, receive, send)
@@ -122,28 +141,64 @@ def head_of(scope: Scope) -> Head:
     )
 
 
-async def _proven(entry: Entry, limit: int, receive: Receive) -> tuple[Caller, Receive]:
+async def _answer_preflight(send: Send, fields: FieldList) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": fields})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _adding(fields: FieldList, send: Send) -> Send:
+    async def sending(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *fields]}
+        await send(message)
+
+    return sending
+
+
+async def _refuse_longer(limit: int, scope: Scope, receive: Receive) -> None:
+    """Refuse a body by its Content-Length, before it is read."""
+    try:
+        refuse_length(scope["headers"], limit)
+    except BodyTooLarge as longer:
+        await discard_rest(longer, receive)
+        raise too_large(limit) from None
+
+
+def _checked(receive: Receive, check: BodyCheck) -> Receive:
+    """A body that is held against its signature while it is passed on; its end only if it fits."""
+
+    async def checking() -> MutableMapping[str, Any]:
+        message = await receive()
+        if message["type"] == "http.request":
+            check.feed(message.get("body", b""))
+            if not message.get("more_body", False):
+                check.end()
+        return message
+
+    return checking
+
+
+async def _proven(
+    entry: Entry, limit: int, scope: Scope, receive: Receive
+) -> tuple[Caller, Receive]:
     """Who sends a request; reads its body if it must be seen for that."""
     if entry.caller is not None:
         return entry.caller, receive
+    await _refuse_longer(limit, scope, receive)
     try:
         body = await read_body(receive, limit)
-    except BodyTooLarge:
-        raise RequestEntityTooLargeException(
-            f"Request must be smaller than {limit} bytes."
-        ) from None
+    except BodyTooLarge as longer:
+        await discard_rest(longer, receive)
+        raise too_large(limit) from None
     # Hashing megabytes would hold up everybody else.
     caller = await asyncio.to_thread(entry.prove, body)
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
+    content = entry.content(body)
+    messages = [{"type": "http.request", "body": content, "more_body": False}]
 
     async def again() -> MutableMapping[str, Any]:
         return messages.pop() if messages else await receive()
 
     return caller, again
-
-
-def _limit_of(target: Target) -> int:
-    return _ADMIN_LIMIT if target is Target.ADMIN else CREATE_REQUEST_LIMIT
 
 
 def _action_of(head: Head, target: Target, scope: Scope) -> str:
@@ -153,11 +208,3 @@ def _action_of(head: Head, target: Target, scope: Scope) -> str:
     path, query = head.path.decode("latin-1"), head.query.decode("latin-1")
     found = match(scope["method"], path, query)
     return found.operation_name if found else ""
-
-
-def refused(error: Exception) -> ApiError:
-    """What a client hears of an error."""
-    if isinstance(error, ApiError):
-        return error
-    _log.error("a request failed", exc_info=error)
-    return ServiceException("The service encountered an internal error.")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lambda_home.access.callers import Caller
+from lambda_home.access.function_credentials import assumed_role
 from lambda_home.access.gate import Entry, Known
 from lambda_home.access.roles import Role
-from lambda_home.arns import PARTITION
-from lambda_home.direct_http import Head
+from lambda_home.direct_http import FieldList, Head
 from lambda_home.errors import AccessDeniedException
 from lambda_home.functions import FunctionVersion
 
@@ -31,6 +31,16 @@ class ByHostName:
     def check_origin(self, head: Head) -> None:
         """No browser comes here."""
 
+    def cors_headers(self, head: Head) -> FieldList:
+        """None."""
+        del head
+        return []
+
+    def preflight(self, head: Head) -> FieldList | None:
+        """None."""
+        del head
+        return None
+
     def identify(self, head: Head) -> Entry:
         """The function whose environment sends the request."""
         version = self._version(head)
@@ -41,10 +51,3 @@ class ByHostName:
         if version is None:
             raise AccessDeniedException("No execution environment has this host name.")
         return version
-
-
-def assumed_role(version: FunctionVersion) -> str:
-    """The principal that a function is on AWS: its role, in a session named as the function."""
-    role = version.role.rpartition("/")[2] or "lambda-role"
-    account = version.scope.account
-    return f"arn:{PARTITION}:sts::{account}:assumed-role/{role}/{version.name}"

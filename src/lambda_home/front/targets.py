@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from lambda_home.companion.targets import service_of
 from lambda_home.direct_http import Head
@@ -36,9 +37,10 @@ class Target(StrEnum):
 
 def target_of(head: Head) -> Target:
     """Who answers a request."""
-    if _URL_HOST in head.headers.get(b"host", b""):
+    if _URL_HOST in head.headers.get(b"host", b"").lower():
         return Target.FUNCTION_URL
-    path = head.path
+    # Whoever answers sees the path decoded, and what is decided of it must be decided of that.
+    path = unquote_to_bytes(head.path) if b"%" in head.path else head.path
     if _API_PATH.match(path):
         return Target.LAMBDA if service_of(head) in _OURS else Target.COMPANION
     service = service_of(head)

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 
 from lambda_home import __version__
 from lambda_home.access.callers import caller_in
+from lambda_home.access.cross_account import CrossAccount
 from lambda_home.access.gate import Gate
 from lambda_home.config import DefaultSettings
 from lambda_home.errors import (
@@ -34,6 +35,7 @@ from lambda_home.http_io import (
     Send,
     discard_rest,
     read_body,
+    refuse_length,
 )
 from lambda_home.user_api import (
     aliases,
@@ -62,8 +64,6 @@ from lambda_home.user_api.code_links import PATH as CODE_PATH
 from lambda_home.user_api.limits_admin import rate_limit_routes
 from lambda_home.user_api.operations import HANDLERS, Backend, Call
 from lambda_home.user_api.response_stream import ResponseStreamEndpoint, streamed_function
-
-_MOST_DISCARDED = 128 * 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -107,6 +107,7 @@ class UserApi(FastAPI):
         self._backend = backend
         self._streaming = streaming
         self._gate = gate
+        self._others = CrossAccount(backend.policies)
         self._defaults = defaults
         self._health = health
         self.router.redirect_slashes = False
@@ -171,7 +172,7 @@ class UserApi(FastAPI):
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         caller = caller_in(scope)
         self._gate.allow(caller, name)
-        body = await _read(receive, name)
+        body = await _read(scope, receive, name)
         document: Any = body
         if name == "CreateFunction":
             document = protocol.read_document(body)
@@ -186,15 +187,17 @@ class UserApi(FastAPI):
                 " perform yet."
             )
         base_url = f"{scope['scheme']}://{headers.get('host', 'localhost')}"
-        result = await handler(self._backend, Call(caller.scope, params, base_url, request_id))
+        owner = await self._others.owner(caller.scope, caller.arn, name, params)
+        result = await handler(self._backend, Call(owner, params, base_url, request_id))
         return protocol.serialize(name, result)
 
 
-async def _read(receive: Receive, operation_name: str) -> bytes:
+async def _read(scope: Scope, receive: Receive, operation_name: str) -> bytes:
     try:
+        refuse_length(scope["headers"], CREATE_REQUEST_LIMIT)
         return await read_body(receive, CREATE_REQUEST_LIMIT)
     except BodyTooLarge as refused:
-        await discard_rest(refused, receive, _MOST_DISCARDED)
+        await discard_rest(refused, receive)
         raise RequestEntityTooLargeException(
             f"Request must be smaller than {CREATE_REQUEST_LIMIT} bytes for the {operation_name}"
             " operation"

@@ -11,10 +11,12 @@ from http import HTTPStatus
 
 import structlog
 
+from lambda_home.access.cross_account import CrossAccount
 from lambda_home.access.gate import Entry, Gate
 from lambda_home.arns import FunctionRef
 from lambda_home.direct_http import Body, BoundedBody, Fields, Head, Reply
 from lambda_home.errors import ApiError, ServiceException
+from lambda_home.http_io import declared_length, is_worth_reading
 from lambda_home.invocations import SYNC_PAYLOAD_LIMIT, InvocationRequest, InvocationResult
 from lambda_home.invoker.invoker import Invoker
 from lambda_home.invoker.payloads import payload_too_large
@@ -39,9 +41,10 @@ _log = structlog.get_logger(__name__)
 class InvokeRoutes:
     """Serves Invoke; see `direct_http.Routes`."""
 
-    def __init__(self, invoker: Invoker, gate: Gate) -> None:
+    def __init__(self, invoker: Invoker, gate: Gate, others: CrossAccount) -> None:
         self._invoker = invoker
         self._gate = gate
+        self._others = others
         self._waiting: set[asyncio.Task[None]] = set()
 
     def begin(self, head: Head, reply: Reply) -> Body | None:
@@ -52,15 +55,19 @@ class InvokeRoutes:
         if name is None:
             return None
         try:
-            return _Payload(self, name, head, self._gate.enter(head), reply)
+            entry = self._gate.enter(head)
         except ApiError as error:
-            return Refused(error, reply)
+            return Refused(error, head, reply)
+        if declared_length(head.headers) > SYNC_PAYLOAD_LIMIT:
+            return Refused(payload_too_large(), head, reply)
+        return _Payload(self, name, head, entry, reply)
 
     def invoke(self, name: str, head: Head, entry: Entry, payload: bytes, reply: Reply) -> None:
         """A whole request has come."""
         request_id = new_request_id()
         try:
             caller = entry.prove(payload)
+            payload = entry.content(payload)
             ref = read_function("Invoke", name, head.query, head.headers, caller.scope)
             self._gate.allow(caller, "Invoke", ref.qualified_arn)
             request = request_of(request_id, head.headers, payload)
@@ -68,15 +75,22 @@ class InvokeRoutes:
             def told(outcome: InvocationResult | Exception) -> None:
                 answer(reply, outcome, request_id)
 
-            if not self._invoker.begin(ref, request, told):
-                task = asyncio.get_running_loop().create_task(self._wait(ref, request, reply))
+            is_own = ref.scope.account == caller.scope.account
+            if not (is_own and self._invoker.begin(ref, request, told)):
+                waiting = self._wait(ref, request, reply, None if is_own else caller.arn)
+                task = asyncio.get_running_loop().create_task(waiting)
                 self._waiting.add(task)
                 task.add_done_callback(self._waiting.discard)
         except Exception as error:
             answer(reply, error, request_id)
 
-    async def _wait(self, ref: FunctionRef, request: InvocationRequest, reply: Reply) -> None:
+    async def _wait(
+        self, ref: FunctionRef, request: InvocationRequest, reply: Reply, stranger: str | None
+    ) -> None:
+        """Invoke; `stranger` is the principal, if it is one of another account."""
         try:
+            if stranger is not None:
+                await self._others.check(stranger, ref, "Invoke")
             outcome: InvocationResult | Exception = await self._invoker.invoke(ref, request)
         except Exception as error:
             outcome = error
@@ -113,14 +127,19 @@ class _Payload(BoundedBody):
 
 
 class Refused(BoundedBody):
-    """A request that is refused once its body has come, so that its client hears of it."""
+    """A request that is refused once its body has come, so that its client hears of it.
+
+    It is refused at once if the client waits to be told to go on, or announces far too much.
+    """
 
     __slots__ = ("_error", "_reply")
 
-    def __init__(self, error: ApiError, reply: Reply) -> None:
+    def __init__(self, error: ApiError, head: Head, reply: Reply) -> None:
         super().__init__(0, _MOST_DISCARDED)
         self._error = error
         self._reply = reply
+        if not is_worth_reading(head.headers):
+            answer(reply, error, new_request_id(), close=True)
 
     def far_too_large(self) -> None:
         """Read no further."""

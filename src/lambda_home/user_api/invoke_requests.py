@@ -37,7 +37,10 @@ def read_function(
     headers: dict[bytes, bytes],
     caller: Scope,
 ) -> FunctionRef:
-    """The function that is invoked. Raises ApiError in the words of `operation`'s model."""
+    """The function that is invoked, of whatever account.
+
+    Raises ApiError in the words of `operation`'s model.
+    """
     given_type = headers.get(b"x-amz-invocation-type")
     tenant = headers.get(b"x-amz-tenant-id")
     log_type = headers.get(b"x-amz-log-type")
@@ -56,7 +59,7 @@ def read_function(
     if tenant is not None:
         params["TenantId"] = tenant.decode("latin-1")
     validate(operation, params)
-    return FunctionRef.parse(caller, name, qualifier)
+    return FunctionRef.anywhere(caller, name, qualifier)
 
 
 def request_of(request_id: str, headers: dict[bytes, bytes], payload: bytes) -> InvocationRequest:

@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from lambda_home.access.callers import caller_in
+from lambda_home.access.cross_account import CrossAccount
 from lambda_home.access.gate import Gate
 from lambda_home.errors import ApiError, ServiceException
 from lambda_home.http_io import (
@@ -28,6 +29,7 @@ from lambda_home.http_io import (
     discard_rest,
     is_gone,
     read_body,
+    refuse_length,
 )
 from lambda_home.invocations import SYNC_PAYLOAD_LIMIT, InvocationResult, InvocationType
 from lambda_home.invoker.invoker import Invoker
@@ -45,7 +47,6 @@ from lambda_home.user_api.protocol.event_stream import invoke_complete, payload_
 _PREFIX = b"/2021-11-15/functions/"
 _SUFFIX = b"/response-streaming-invocations"
 _OPERATION = "InvokeWithResponseStream"
-_MOST_DISCARDED = 64 * 1024 * 1024
 _LARGEST_CHUNK = 64 * 1024
 
 _log = structlog.get_logger(__name__)
@@ -61,9 +62,10 @@ def streamed_function(scope: Scope) -> str | None:
 class ResponseStreamEndpoint:
     """Serves InvokeWithResponseStream; functions that do not stream are answered all the same."""
 
-    def __init__(self, invoker: Invoker, gate: Gate) -> None:
+    def __init__(self, invoker: Invoker, gate: Gate, others: CrossAccount) -> None:
         self._invoker = invoker
         self._gate = gate
+        self._others = others
 
     async def __call__(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -75,7 +77,9 @@ class ResponseStreamEndpoint:
             caller = caller_in(scope)
             ref = read_function(_OPERATION, name, scope["query_string"], headers, caller.scope)
             self._gate.allow(caller, _OPERATION, ref.qualified_arn)
-            request = request_of(request_id, headers, await _payload(receive))
+            if ref.scope.account != caller.scope.account:
+                await self._others.check(caller.arn, ref, _OPERATION)
+            request = request_of(request_id, headers, await _payload(scope, receive))
             asked = replace(request, sink=stream)
             invoking = asyncio.get_running_loop().create_task(self._invoker.invoke(ref, asked))
             either: set[asyncio.Future[Any]] = {invoking, stream.begun}
@@ -133,11 +137,12 @@ class ResponseStreamEndpoint:
         await _send(send, _complete(result), more=False)
 
 
-async def _payload(receive: Receive) -> bytes:
+async def _payload(scope: Scope, receive: Receive) -> bytes:
     try:
+        refuse_length(scope["headers"], SYNC_PAYLOAD_LIMIT)
         return await read_body(receive, SYNC_PAYLOAD_LIMIT)
     except BodyTooLarge as refused:
-        await discard_rest(refused, receive, _MOST_DISCARDED)
+        await discard_rest(refused, receive)
         raise payload_too_large() from None
 
 

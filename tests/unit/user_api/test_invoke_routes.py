@@ -11,16 +11,26 @@ from fakes import HERE
 from unit.runtime_api.wire import Wire
 
 from lambda_home.access.callers import Callers
+from lambda_home.access.cross_account import CrossAccount
 from lambda_home.access.gate import Believing, Gate
 from lambda_home.access.hosts import HostRules
 from lambda_home.arns import FunctionRef
 from lambda_home.errors import ResourceNotFoundException
 from lambda_home.invocations import SYNC_PAYLOAD_LIMIT, InvocationRequest, InvocationResult
 from lambda_home.invoker.invoker import Invoker, Told
+from lambda_home.registry.policies import Stored
 from lambda_home.user_api.invoke import InvokeRoutes
 from lambda_home.user_api.invoke_requests import new_request_id
 
 PATH = "/2015-03-31/functions/{}/invocations"
+
+
+class NoPolicies:
+    """Functions without policies."""
+
+    def get(self, ref: FunctionRef) -> Stored:
+        del ref
+        return Stored(None, "")
 
 
 class Scripted(Invoker):
@@ -57,13 +67,14 @@ def play(scene: Callable[[Wire, Scripted], Awaitable[None]]) -> None:
     async def main() -> None:
         invoker = Scripted()
         gate = Gate(HostRules(), Believing(Callers(HERE)))
-        await scene(Wire(InvokeRoutes(invoker, gate), 9000), invoker)
+        routes = InvokeRoutes(invoker, gate, CrossAccount(NoPolicies()))
+        await scene(Wire(routes, 9000), invoker)
 
     asyncio.run(main())
 
 
 def post(name: str, body: bytes = b"{}", query: str = "", *lines: str) -> bytes:
-    head = [f"POST {PATH.format(name)}{query} HTTP/1.1", "Host: x", *lines]
+    head = [f"POST {PATH.format(name)}{query} HTTP/1.1", "Host: localhost", *lines]
     return "\r\n".join([*head, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
@@ -144,7 +155,8 @@ def test_a_client_that_went_away_is_not_answered() -> None:
 
 def test_a_payload_over_the_limit_is_refused_and_not_kept() -> None:
     async def scene(wire: Wire, invoker: Scripted) -> None:
-        head = f"POST {PATH.format('fn')} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = f"POST {PATH.format('fn')} HTTP/1.1\r\nHost: localhost\r\n"
+        head += "Transfer-Encoding: chunked\r\n\r\n"
         wire.send(head.encode())
         piece = b"x" * (1 << 20)
         for _ in range(SYNC_PAYLOAD_LIMIT // len(piece) + 1):
@@ -163,7 +175,7 @@ def test_a_payload_over_the_limit_is_refused_and_not_kept() -> None:
 @pytest.mark.parametrize("path", ["/healthz", "/2015-03-31/functions/a/b/invocations"])
 def test_anything_else_goes_on_to_fastapi(path: str) -> None:
     async def scene(wire: Wire, invoker: Scripted) -> None:
-        wire.send(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        wire.send(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n".encode())
         assert (await wire.answer()).status in (404, 405)
         assert invoker.asked == []
 

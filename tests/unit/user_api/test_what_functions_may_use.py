@@ -45,7 +45,13 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 def backend_of(database: Database, *, strict: bool = False, hold_ms: int = 0) -> Backend:
-    settings = FunctionSettings(transition_ms=hold_ms, strict_states=strict, check_roles=False)
+    settings = FunctionSettings(
+        transition_ms=hold_ms,
+        strict_states=strict,
+        role="invoker",
+        check_roles=False,
+        endpoint_url=False,
+    )
     parts = SimpleNamespace(
         resources=Resources(database),
         registry=FunctionRegistry(database, lambda _: None),
