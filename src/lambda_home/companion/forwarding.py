@@ -8,41 +8,20 @@ Sources: RFC 9110 section 7.6, https://asgi.readthedocs.io/en/latest/specs/www.h
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
-import httpx
 import structlog
 
 from lambda_home.access.callers import Caller, caller_in
 from lambda_home.companion.refusals import Refusal, worded
 from lambda_home.companion.targets import account_in, service_of
-from lambda_home.direct_http import FieldList, Head
+from lambda_home.direct_http import Head
 from lambda_home.errors import ApiError, LambdaHomeError
-from lambda_home.http_io import ClientGone, Receive, Scope, Send, answer
+from lambda_home.http_io import Receive, Scope, Send, answer
 
-_HOP_BY_HOP: Final = frozenset(
-    {
-        b"connection",
-        b"expect",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-_ACCOUNT: Final = b"x-moto-account-id"
-_OURS: Final = (b"via", b"1.1 lambda-home")
-_OPENS_BROWSERS: Final = b"access-control-"
-_UNSAID: Final = frozenset({b"server"})
-_TIMEOUTS: Final = {"connect": 5.0, "read": 900.0, "write": 900.0, "pool": 30.0}  # seconds
-_CONNECTIONS: Final = httpx.Limits(max_connections=256, max_keepalive_connections=32)
+OURS: Final = (b"via", b"1.1 lambda-home")
+"""The header by which a request is known that has come this way already."""
 
 _log = structlog.get_logger(__name__)
 
@@ -72,6 +51,16 @@ class Elsewhere:
         """Nobody knows before asking it."""
 
 
+class Carrier(Protocol):
+    """Takes requests there, and answers back."""
+
+    async def carry(self, head: Head, account: str, receive: Receive, send: Send) -> Refusal | None:
+        """Carry one, of an account; answers why not, where nothing was sent to the client yet."""
+
+    async def close(self) -> None:
+        """Close idle connections."""
+
+
 class Forwarder:
     """The ASGI app of all services but Lambda; without a companion it says how to get one.
 
@@ -80,29 +69,31 @@ class Forwarder:
 
     def __init__(self, companion: Companion | None) -> None:
         self._companion = companion
-        self._transport = httpx.AsyncHTTPTransport(
-            trust_env=False,
-            limits=_CONNECTIONS,
-            verify=companion is not None and companion.url.startswith("https"),
-        )
+        self._carrier: Carrier | None = None
+        if companion is not None:
+            # Slow, and most servers have no companion.
+            from lambda_home.companion.carrying import HttpCarrier  # noqa: PLC0415
+
+            self._carrier = HttpCarrier(companion)
 
     async def close(self) -> None:
         """Close idle connections."""
-        await self._transport.aclose()
+        if self._carrier is not None:
+            await self._carrier.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         head = _head(scope)
         service = service_of(head) or "aws"
-        if self._companion is None:
+        if self._companion is None or self._carrier is None:
             refusal = _nobody(service)
-        elif _OURS in head.fields:
+        elif OURS in head.fields:
             refusal = _circle(self._companion.url)
         elif not head.path.startswith(b"/"):
             refusal = Refusal(400, "InvalidURI", "The request line must have a path.")
         else:
-            exchange = _Exchange(self._companion, self._transport, scope, head)
-            found = await exchange.run(receive, send)
+            account = _account(caller_in(scope), head)
+            found = await self._carrier.carry(head, account, receive, send)
             if found is None:
                 return
             refusal = found
@@ -120,159 +111,16 @@ async def _refuse(send: Send, head: Head, refusal: Refusal) -> None:
     await answer(send, refusal.status, body if head.method != b"HEAD" else b"", fields)
 
 
-class _Exchange:
-    """One request and its answer."""
-
-    def __init__(
-        self,
-        companion: Companion,
-        transport: httpx.AsyncHTTPTransport,
-        scope: Scope,
-        head: Head,
-    ) -> None:
-        self._companion = companion
-        self._transport = transport
-        self._head = head
-        self._account = _account(caller_in(scope), head).encode()
-        self._started = False
-
-    async def run(self, receive: Receive, send: Send) -> Refusal | None:
-        """Carry it out; answers why not, where nothing was sent to the client yet.
-
-        Ends at once when the client goes away.
-        """
-        upload = _Upload(receive)
-        exchange = asyncio.ensure_future(self._carry(upload, send))
-        gone = asyncio.ensure_future(upload.gone())
-        try:
-            await asyncio.wait({exchange, gone}, return_when=asyncio.FIRST_COMPLETED)
-            return exchange.result() if exchange.done() else None
-        finally:
-            for task in (exchange, gone):
-                task.cancel()
-            await asyncio.gather(exchange, gone, return_exceptions=True)
-
-    async def _carry(self, upload: _Upload, send: Send) -> Refusal | None:
-        try:
-            await self._companion.until_ready()
-            response = await self._transport.handle_async_request(self._request(upload))
-            try:
-                await self._answer(response, send)
-            finally:
-                await response.aclose()
-        except ClientGone:
-            return None
-        except CompanionDownError as error:
-            return Refusal(503, "ServiceUnavailable", str(error))
-        except httpx.LocalProtocolError as error:
-            return Refusal(400, "InvalidRequest", f"The request cannot be forwarded: {error}.")
-        except httpx.TransportError as error:
-            if self._started:  # uvicorn ends the connection, so the client sees that it is torn
-                _log.warning("the companion's answer broke off", error=_words(error))
-                return None
-            return self._failed(error)
-        return None
-
-    def _failed(self, error: httpx.TransportError) -> Refusal:
-        if isinstance(error, httpx.ReadTimeout):
-            said = f"The companion at {self._companion.url} took longer than 15 minutes to answer."
-            return Refusal(504, "GatewayTimeout", said)
-        said = f"The companion at {self._companion.url} does not answer ({_words(error)}):"
-        unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-        return Refusal(
-            503 if unreachable else 502,
-            "ServiceUnavailable" if unreachable else "BadGateway",
-            f"{said} start it, or start lambda_home with --companion moto.",
-        )
-
-    def _request(self, upload: _Upload) -> httpx.Request:
-        head = self._head
-        url = httpx.URL(self._companion.url)
-        base = url.raw_path.rstrip(b"/")
-        target = base + head.path + (b"?" + head.query if head.query else b"")
-        return httpx.Request(
-            head.method.decode("latin-1"),
-            url,
-            headers=self._forwarded(),
-            stream=upload,
-            extensions={"target": target, "timeout": _TIMEOUTS},
-        )
-
-    def _forwarded(self) -> FieldList:
-        head = self._head
-        chunked = b"transfer-encoding" in head.headers
-        left_out = _left_out(head.fields) | {_ACCOUNT}
-        if chunked:
-            left_out |= {b"content-length"}
-        fields = [field for field in head.fields if field[0].lower() not in left_out]
-        fields += [(_ACCOUNT, self._account), _OURS]
-        if chunked:
-            fields.append((b"transfer-encoding", b"chunked"))
-        return fields
-
-    async def _answer(self, response: httpx.Response, send: Send) -> None:
-        fields = [(name.lower(), value) for name, value in response.headers.raw]
-        left_out = _left_out(fields) | _UNSAID
-        kept = [
-            field
-            for field in fields
-            if field[0] not in left_out and not field[0].startswith(_OPENS_BROWSERS)
-        ]
-        self._started = True
-        status = response.status_code
-        await send({"type": "http.response.start", "status": status, "headers": kept})
-        async for piece in response.aiter_raw():
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
-
-
-class _Upload(httpx.AsyncByteStream):
-    """A request's body, as it comes."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._whole = asyncio.Event()
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Raise ClientGone where the client gives up."""
-        more = not self._whole.is_set()
-        while more:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            more = message.get("more_body", False)
-            if piece := message.get("body", b""):
-                yield piece
-        self._whole.set()
-
-    async def gone(self) -> None:
-        """Wait until the client goes away, once its body is here."""
-        await self._whole.wait()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-
-
-def _head(scope: Scope) -> Head:
-    fields = list(scope["headers"])
-    method = scope["method"].encode("latin-1")
-    return Head(method, scope["raw_path"], scope["query_string"], dict(fields), 0, fields)
-
-
 def _account(caller: Caller, head: Head) -> str:
     """Whose resources are meant; a presigned URL's signer need not be who sends it."""
     own = caller.scope.account
     return own if caller.is_verified else account_in(head) or own
 
 
-def _left_out(fields: FieldList) -> frozenset[bytes]:
-    """The headers that are for the next hop alone, also those that Connection names."""
-    named = {
-        name.strip().lower()
-        for field, value in fields
-        if field.lower() == b"connection"
-        for name in value.split(b",")
-    }
-    return _HOP_BY_HOP | (named - {b"host", b"content-length", b"authorization"})
+def _head(scope: Scope) -> Head:
+    fields = list(scope["headers"])
+    method = scope["method"].encode("latin-1")
+    return Head(method, scope["raw_path"], scope["query_string"], dict(fields), 0, fields)
 
 
 def _nobody(service: str) -> Refusal:
@@ -290,7 +138,3 @@ def _circle(url: str) -> Refusal:
         "LoopDetected",
         f"The companion {url} is this server itself: give --companion another URL, or moto.",
     )
-
-
-def _words(error: Exception) -> str:
-    return str(error) or type(error).__name__
