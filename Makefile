@@ -21,8 +21,8 @@ run: setup ## Start the server on 127.0.0.1:9000 and 127.0.0.1:9001
 demo: setup ## Create and invoke a Python and a Node.js function, print timings, clean up
 	@$(BIN)/python scripts/demo.py $(ARGS)
 
-test: setup ## Run all tests that this machine can run
-	@$(BIN)/pytest $(ARGS)
+test: setup ## Run all tests that this machine can run, two files at a time
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 test-fuzz: setup ## Send 20,000 requests made from AWS's model (FUZZ_REQUESTS, FUZZ_SEED: how many, which)
 	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-20000} $(BIN)/pytest -q tests/fuzz $(ARGS)

@@ -62,14 +62,26 @@ _FUNCTION_IMAGES = ("images", "--format", "{{.Repository}}:{{.Tag}}", "lambda-ho
 _NETWORK = ("network", "ls", "--quiet", "--filter", "name=^lambda-home$")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _docker_as_it_was() -> Iterator[None]:
+_BEFORE = pytest.StashKey[tuple[set[str], list[str]]]()
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    """Whether another process has distributed the tests, and cleans up after all of them."""
+    return hasattr(config, "workerinput")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
     """Servers keep their images and the network for their next start; tests have no next start."""
-    if why_not("docker"):
-        yield
+    if not _is_worker(session.config) and not why_not("docker"):
+        session.config.stash[_BEFORE] = (set(_docker(*_FUNCTION_IMAGES)), _docker(*_NETWORK))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave Docker as it was."""
+    before = session.config.stash.get(_BEFORE, None)
+    if before is None:
         return
-    images, network = set(_docker(*_FUNCTION_IMAGES)), _docker(*_NETWORK)
-    yield
+    images, network = before
     if made := set(_docker(*_FUNCTION_IMAGES)) - images:
         _docker("rmi", "--force", *made)
     if not network:

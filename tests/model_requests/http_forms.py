@@ -164,7 +164,7 @@ _SPOILED: Final[Mapping[str, Callable[[Request], Request]]] = {
     "path unquoted": _path(lambda path: path.replace("%3A", ":").replace("%2F", "/")),
     "path upper": _path(str.upper),
     "path long": _path(lambda path: path + "a" * 8000),
-    "path no version": _path(lambda path: "/" + path.split("/", 2)[-1]),
+    "path of another version": _path(lambda path: "/2099-12-31/" + path.split("/", 2)[-1]),
     "query twice": lambda request: replace(request, query=f"{request.query}&{request.query}"),
     "query unknown": _query("Unknown=1&=&&"),
     "query bad percent": _query("Qualifier=%&MaxItems=%zz"),

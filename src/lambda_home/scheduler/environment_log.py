@@ -69,6 +69,9 @@ class AnyLog(Protocol):
     def await_init(self) -> InvocationLog | None:
         """Output of the init phase still comes, and ends with a fence; None if it has come."""
 
+    def give_init_output(self, log: InvocationLog) -> None:
+        """The init phase failed: what it still writes belongs to the invocation that waited."""
+
     def begin(self, request_id: str, start_line: str, *, tail: bool) -> InvocationLog:
         """An invocation is delivered."""
 
@@ -117,6 +120,9 @@ class EnvironmentLog:
             return None
         self._current = InvocationLog(INIT, "", None, closing=[])
         return self._current
+
+    def give_init_output(self, log: InvocationLog) -> None:
+        """All output is the one invocation's."""
 
     def begin(self, request_id: str, start_line: str, *, tail: bool) -> InvocationLog:
         """An invocation is delivered: output is its own once the one before is complete."""

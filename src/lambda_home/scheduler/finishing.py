@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from lambda_home.clock import Clock
 from lambda_home.scheduler import outcomes
+from lambda_home.scheduler.environment_log import InvocationLog
 from lambda_home.scheduler.environments import Environment, Outcome, Pending
 from lambda_home.scheduler.events import Cause
 
@@ -43,7 +44,7 @@ class Finisher:
         """The invocation ends without an answer, for any cause but a start that failed."""
         request_id = pending.invocation.request_id
         if pending.log is None:  # it waited for an environment whose init failed
-            self._begin(environment, pending)
+            pending.log = self._begin(environment, pending)
         if cause is Cause.TIMED_OUT:
             timeout_s = environment.version.timeout_s
             outcome = Outcome(outcomes.timed_out_payload(request_id, timeout_s), _TIMED_OUT)
@@ -57,7 +58,10 @@ class Finisher:
         elif cause is Cause.INIT_FAILED and environment.init_error is not None:
             error = environment.init_error
             outcome = Outcome(error.payload, error.error_type or "Runtime.Unknown")
-            self._finish(environment, pending, outcome, fence=error.fence)
+            shared = environment.slots > 1
+            if shared:  # no fence ends what it wrote, only its own end does
+                environment.log.give_init_output(pending.log)
+            self._finish(environment, pending, outcome, fence=shared or error.fence)
         else:
             message = outcomes.exit_message(environment.exit)
             payload = outcomes.exit_payload(request_id, environment.exit)
@@ -65,14 +69,15 @@ class Finisher:
             outcome = Outcome(payload, "Runtime.ExitError")
             self._finish(environment, pending, outcome, fence=False, notes=[note])
 
-    def _begin(self, environment: Environment, pending: Pending) -> None:
+    def _begin(self, environment: Environment, pending: Pending) -> InvocationLog:
         request_id, tail = pending.invocation.request_id, pending.invocation.tail
         start_line = outcomes.start_line(request_id, environment.version.version)
         init_output = environment.log.init_output
-        pending.log = environment.log.begin(request_id, start_line, tail=tail)
-        if pending.log.tail is not None:
-            pending.log.tail[:0] = init_output
+        log = environment.log.begin(request_id, start_line, tail=tail)
+        if log.tail is not None:
+            log.tail[:0] = init_output
         pending.delivered_at = self._clock.monotonic()
+        return log
 
     def _finish(
         self,

@@ -30,6 +30,7 @@ class SharedEnvironmentLog:
         self._buffer = b""
         self._open: dict[str, InvocationLog] = {}
         self._init_output = bytearray()
+        self._of_init: list[InvocationLog] = []
 
     @property
     def init_output(self) -> bytes:
@@ -39,6 +40,10 @@ class SharedEnvironmentLog:
     def await_init(self) -> InvocationLog | None:
         """What the init phase writes has no mark, and needs no fence."""
         return None
+
+    def give_init_output(self, log: InvocationLog) -> None:
+        """Lines without a mark are this invocation's, too."""
+        self._of_init.append(log)
 
     def begin(self, request_id: str, start_line: str, *, tail: bool) -> InvocationLog:
         """An invocation is delivered."""
@@ -101,6 +106,9 @@ class SharedEnvironmentLog:
         if not self._open and not mark:
             self._init_output += text + b"\n"
             del self._init_output[: -4 * LOG_TAIL_LIMIT]
+        for waiting in self._of_init if not mark else ():
+            if not waiting.done:
+                waiting.add(text)
         self._line(text.decode("utf-8", "replace"), log)
 
     def _line(self, line: str, log: InvocationLog | None) -> None:
