@@ -10,10 +10,11 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from live import LiveServer
+from xdist.scheduler import LoadScopeScheduling
 
 from lambda_home.packager.base_image import BaseImages
 from lambda_home.sandboxes.docker_daemon import probe
@@ -60,6 +61,21 @@ def _docker(*words: str) -> list[str]:
 
 _FUNCTION_IMAGES = ("images", "--format", "{{.Repository}}:{{.Tag}}", "lambda-home/function")
 _NETWORK = ("network", "ls", "--quiet", "--filter", "name=^lambda-home$")
+
+
+_TOGETHER = "tests/e2e/sandboxes/"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Distribute files; those of the sandboxes look at all that runs, so one process has them."""
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return _TOGETHER if file.startswith(_TOGETHER) else file
+
+    return ByFile(config, log)
 
 
 _BEFORE = pytest.StashKey[tuple[set[str], list[str]]]()

@@ -6,6 +6,7 @@ The image of these tests runs the Python source in its variable SCRIPT.
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,8 +19,9 @@ from lambda_home.sandboxes.docker import DockerSandbox
 from lambda_home.sandboxes.docker_profile import INSTANCE
 
 BASE = "lambda-home/base-python:bookworm"
-IMAGE = "lambda-home/test-script:latest"
-NETWORK = "lambda-home-test"
+# Each process that runs tests has its own, as each clears its own away.
+IMAGE = f"lambda-home/test-script-{os.getpid()}:latest"
+NETWORK = f"lambda-home-test-{os.getpid()}"
 SETTINGS = DockerSettings(host="", network=NETWORK, allow_pull=False, internet=True, images={})
 PATIENCE_S = 30.0
 
