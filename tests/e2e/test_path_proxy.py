@@ -424,3 +424,29 @@ def test_a_route_with_a_host_of_its_own_makes_that_name_ours(server: LiveServer)
     assert (status, json.loads(body)["requestContext"]["domainName"]) == (200, "api.example.org")
     assert request(server, "GET", "/echo", Host="www.example.org")[0] == 403
     assert request(server, "GET", "/2015-03-31/functions", Host="api.example.org")[0] == 403
+
+
+def test_the_fastapi_app_runs_behind_a_function_url_too(server: LiveServer) -> None:
+    client = server.client()
+    url = client.create_function_url_config(FunctionName="shop", AuthType="NONE")["FunctionUrl"]
+    for sid, members in {
+        "url": {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
+        "invoke": {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
+    }.items():
+        given: dict[str, Any] = {"StatementId": sid, "Principal": "*", **members}
+        client.add_permission(FunctionName="shop", **given)
+    host = urlsplit(url).netloc
+    status, _, body = request(server, "GET", "/shop/pets/r%C3%A9x?tag=a&tag=b", Host=host)
+    told = json.loads(body)
+    assert status == 200, body
+    assert told["url"].startswith(f"http://{host.partition(':')[0]}")
+    pet = b'{"name": "Rex", "age": 3}'
+    made = request(server, "POST", "/shop/pets", pet, Host=host, Content_Type="application/json")
+    assert (
+        made[0]
+        == request(
+            server, "POST", "/shop/pets", pet, Host="two.localhost", Content_Type="application/json"
+        )[0]
+    )
+    by_path = curl(server, f"/lambda-url/{host.partition('.')[0]}/shop/pets/r%C3%A9x?tag=a&tag=b")
+    assert json.loads(by_path)["name"] == told["name"]
