@@ -429,12 +429,12 @@ def test_a_route_with_a_host_of_its_own_makes_that_name_ours(server: LiveServer)
 def test_the_fastapi_app_runs_behind_a_function_url_too(server: LiveServer) -> None:
     client = server.client()
     url = client.create_function_url_config(FunctionName="shop", AuthType="NONE")["FunctionUrl"]
-    for sid, members in {
+    statements: dict[str, dict[str, Any]] = {
         "url": {"Action": "lambda:InvokeFunctionUrl", "FunctionUrlAuthType": "NONE"},
         "invoke": {"Action": "lambda:InvokeFunction", "InvokedViaFunctionUrl": True},
-    }.items():
-        given: dict[str, Any] = {"StatementId": sid, "Principal": "*", **members}
-        client.add_permission(FunctionName="shop", **given)
+    }
+    for sid, given in statements.items():
+        client.add_permission(FunctionName="shop", StatementId=sid, Principal="*", **given)
     host = urlsplit(url).netloc
     status, _, body = request(server, "GET", "/shop/pets/r%C3%A9x?tag=a&tag=b", Host=host)
     told = json.loads(body)
