@@ -34,6 +34,7 @@ from bench.figures import Effort, Outcome, SkippedError  # noqa: E402
 from bench.front import front  # noqa: E402
 from bench.glambdar import glambdar  # noqa: E402
 from bench.loads import soak, warm  # noqa: E402
+from bench.logs import logs  # noqa: E402
 from bench.memory import memory, starting  # noqa: E402
 from bench.registry import registry  # noqa: E402
 from bench.servers import hardware  # noqa: E402
@@ -51,6 +52,7 @@ SECTIONS: Mapping[str, Section] = {
     "registry": registry,
     "async": asynchronous,
     "streaming": streaming,
+    "logs": logs,
     "memory": memory,
     "start": starting,
     "glambdar": glambdar,

@@ -68,6 +68,13 @@ TARGETS: tuple[Target, ...] = (
     Target("registry.create.process", "p95", 30),
     Target("async.16", "rate", 2000, "higher"),
     Target("async.16", "lost", 0),
+    Target("logs.warm", "p50 of that without logging", 1.2),
+    Target("logs.warm", "lost", 0),
+    Target("logs.warm", "errors", 0),
+    *(
+        Target(f"logs.page.{page}", "p99", 100)
+        for page in ("rare-term", "JSON", "JSON-without-a-hit", "newest", "one-request")
+    ),
     Target("streaming.20", "growth", 50),
     Target("streaming.20", "errors", 0),
     Target("memory.idle", "resident", 90),

@@ -77,6 +77,9 @@ class HandTurnedClock:
     def monotonic(self) -> float:
         return self._now
 
+    def outside(self) -> float:
+        return self.now()
+
     def turn(self, seconds: float) -> None:
         self._now += seconds
 
@@ -85,16 +88,16 @@ class RememberingLogs(LogStore):
     """Keeps lines in memory; its writer ends at once."""
 
     def __init__(self) -> None:
-        super().__init__(Path(tempfile.gettempdir()), 1)
+        super().__init__(Path(tempfile.gettempdir()) / "never-made.db")
         self.close()
-        self.events: list[LogEvent] = []
+        self.kept: list[LogEvent] = []
 
     def append(self, event: LogEvent) -> None:
-        self.events.append(event)
+        self.kept.append(event)
 
     @property
     def lines(self) -> list[str]:
-        return [event.message for event in self.events]
+        return [event.message for event in self.kept]
 
 
 class ReadyPreparer:

@@ -98,11 +98,22 @@ class AnyLog(Protocol):
         """The environment is gone."""
 
 
-class EnvironmentLog:
-    """Splits an environment's output into lines and hands them to `emit`."""
+Emit = Callable[[str, str], None]
+"""Takes a line, and the id of the request that it belongs to, or ""."""
 
-    def __init__(self, emit: Callable[[str], None]) -> None:
+
+def everything(line: bytes) -> bool:
+    """Keep each line."""
+    del line
+    return True
+
+
+class EnvironmentLog:
+    """Splits an environment's output into lines and hands those that `keeps` wants to `emit`."""
+
+    def __init__(self, emit: Emit, keeps: Callable[[bytes], bool] = everything) -> None:
         self._emit = emit
+        self._keeps = keeps
         self._buffer = b""
         self._current: InvocationLog | None = None
         self._following: deque[InvocationLog] = deque()
@@ -186,7 +197,8 @@ class EnvironmentLog:
 
     def _open(self, log: InvocationLog) -> None:
         self._current = log
-        self.platform(log.start_line)
+        if log.start_line:
+            self.platform(log.start_line)
 
     def _complete_if_ready(self) -> None:
         log = self._current
@@ -210,20 +222,23 @@ class EnvironmentLog:
     def _lines(self, data: bytes, *, complete: bool) -> bytes:
         """Emit whole lines; return the rest, which is emitted too if `complete` or too long."""
         *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._line(line)
         if rest and (complete or len(rest) > _LONGEST_LINE):
-            self._line(rest)
-            return b""
+            lines.append(rest)
+            rest = b""
+        for line in lines:
+            if self._keeps(line):
+                self._line(line)
         return rest
 
     def _line(self, line: bytes) -> None:
+        request_id = ""
         if self._current is not None and self._current.request_id != INIT:
             self._current.add(line)
+            request_id = self._current.request_id
         else:
             self._init_output += line + b"\n"
             del self._init_output[: -4 * LOG_TAIL_LIMIT]
-        self._emit(line.decode("utf-8", "replace"))
+        self._emit(line.decode("utf-8", "replace"), request_id)
 
     @staticmethod
     def _possible_fence(data: bytes) -> int:

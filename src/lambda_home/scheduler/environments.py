@@ -9,9 +9,11 @@ from typing import Protocol
 
 from lambda_home.functions import FunctionVersion
 from lambda_home.invocations import Invocation
+from lambda_home.metrics import Meter
 from lambda_home.sandboxes.base import Exit
 from lambda_home.scheduler.environment_log import AnyLog, InvocationLog
 from lambda_home.scheduler.extensions import Extensions
+from lambda_home.scheduler.system_log import TEXT, SystemLog
 
 
 @dataclass(slots=True)
@@ -66,7 +68,8 @@ class Environment:
 
     `sandbox_id` is its name in the sandbox, which was given to it before it was known whose it
     would be, if it began as a spare. `slots` invocations run in it at a time; each takes one of
-    the parked `polls`.
+    the parked `polls`. It was `asked_at` a time by our clock, its init was over at `ready_at`, and
+    its last invocation at `used_at` (else it is the same). `used`: it was given an invocation.
     """
 
     id: str
@@ -78,6 +81,11 @@ class Environment:
     provisioned: bool = False
     polls: list[Poll] = field(default_factory=list)
     start: asyncio.Task[None] | None = None
+    meter: Meter = field(default_factory=Meter)
+    asked_at: float = 0.0
+    ready_at: float | None = None
+    used_at: float = 0.0
+    used: bool = False
     started_at: float | None = None
     init_ms: float | None = None
     init_reported: bool = False
@@ -86,6 +94,20 @@ class Environment:
     exit: Exit | None = None
     freezer: asyncio.Lock = field(default_factory=asyncio.Lock)
     extensions: Extensions = field(default_factory=Extensions)
+    system: SystemLog = TEXT
+
+    def is_ready(self, now: float, init_ms: float) -> None:
+        """The init phase is over."""
+        self.init_ms = init_ms
+        self.ready_at = self.used_at = now
+        self.meter.inits.add(init_ms)
+
+    def give(self, pending: Pending) -> None:
+        """An invocation is given to it: the first one may have waited for its start."""
+        pending.environment = self
+        if not self.used:
+            self.used = True
+            pending.cold = self.ready_at is None or pending.arrived_at < self.ready_at
 
     def park(self, poll: Poll) -> None:
         """Keep a poll; where all slots are taken by polls already, the oldest is let go."""
@@ -114,13 +136,16 @@ class Environment:
 class Pending:
     """An invocation between its admission and its outcome; `environment` has it.
 
-    `told` hears of the outcome, once, by `tell`; `key` is the fleet that it waits in.
+    `told` hears of the outcome, once, by `tell`; `key` is the fleet that it waits in. `cold`: it
+    waited for its environment's start.
     """
 
     invocation: Invocation
     key: str
     told: Callable[[Outcome | Exception], None]
     over: bool = False
+    cold: bool = False
+    arrived_at: float = 0.0
     delivered_at: float = 0.0
     environment: Environment | None = None
     log: InvocationLog | None = None

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from lambda_home.clock import Clock
+from lambda_home.invocations import Ended, EndObserver
 from lambda_home.scheduler import outcomes
 from lambda_home.scheduler.environment_log import InvocationLog
 from lambda_home.scheduler.environments import Environment, Outcome, Pending
 from lambda_home.scheduler.events import Cause
+from lambda_home.scheduler.system_log import Report
 
 # How long a log stays open for output that arrives after the answer: of a runtime client without
 # fences, and of one whose fence was lost (the function closed its output).
@@ -19,18 +22,48 @@ LOST_FENCE_S = 1.0
 _TIMED_OUT = "Sandbox.Timedout"
 
 
-class Finisher:
-    """Resolves pending invocations. `peak_memory_mb` asks the sandbox, by an environment's name."""
+class _Figures(NamedTuple):
+    """What an invocation took; `init_ms` where it is the first to report its environment's init."""
 
-    def __init__(self, clock: Clock, peak_memory_mb: Callable[[str], int]) -> None:
+    ended_at: float
+    duration_ms: float
+    peak_mb: int
+    init_ms: float | None
+
+
+class Finisher:
+    """Resolves pending invocations. `peak_memory_mb` asks the sandbox, by an environment's name.
+
+    `observers` hear of each invocation that has run, after its caller.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        peak_memory_mb: Callable[[str], int],
+        observers: tuple[EndObserver, ...] = (),
+    ) -> None:
         self._clock = clock
         self._peak_memory_mb = peak_memory_mb
+        self._observers = observers
 
     def await_init(self, environment: Environment) -> None:
         """The init phase is over; its output may still be on its way."""
         log = environment.log.await_init()
         if log is not None:
             asyncio.get_running_loop().call_later(LOST_FENCE_S, environment.log.release, log)
+
+    def tell_init(self, environment: Environment, error_type: str | None = None) -> None:
+        """Write how the init phase went, where that has lines of its own."""
+        now = self._clock.now()
+        init_ms = environment.init_ms
+        if init_ms is None:
+            began = environment.started_at
+            init_ms = 0.0 if began is None else (self._clock.monotonic() - began) * 1000
+        for line in environment.system.init_end(
+            init_ms, error_type, provisioned=environment.provisioned, now=now
+        ):
+            environment.log.platform(line)
 
     def complete(self, environment: Environment, pending: Pending) -> None:
         """The runtime has answered."""
@@ -71,12 +104,13 @@ class Finisher:
 
     def _begin(self, environment: Environment, pending: Pending) -> InvocationLog:
         request_id, tail = pending.invocation.request_id, pending.invocation.tail
-        start_line = outcomes.start_line(request_id, environment.version.version)
+        start_line = environment.system.start(request_id, environment.version, self._clock.now())
         init_output = environment.log.init_output
         log = environment.log.begin(request_id, start_line, tail=tail)
         if log.tail is not None:
             log.tail[:0] = init_output
         pending.delivered_at = self._clock.monotonic()
+        environment.give(pending)
         return log
 
     def _finish(
@@ -92,8 +126,16 @@ class Finisher:
         log = pending.log
         if log is None:
             raise AssertionError("finished before it was delivered")
-        closing = [*(notes or ()), outcomes.end_line(log.request_id)]
-        closing.append(self._report(environment, pending, outcome))
+        figures = self._measure(environment, pending)
+        report = Report(
+            log.request_id,
+            figures.duration_ms,
+            environment.version.memory_mb,
+            figures.peak_mb,
+            figures.init_ms,
+            outcome.error_type,
+        )
+        closing = environment.system.end(report, notes or (), self._clock.now())
         if pending.invocation.tail:
 
             def told() -> None:
@@ -103,24 +145,52 @@ class Finisher:
         else:
             pending.tell(outcome)
             environment.log.finish(log, closing, fence=fence)
+        self._count(environment, pending, outcome, figures)
         if not log.done:
             patience = QUIET_S if fence is None else LOST_FENCE_S
             asyncio.get_running_loop().call_later(patience, environment.log.release, log)
 
-    def _report(self, environment: Environment, pending: Pending, outcome: Outcome) -> str:
+    def _measure(self, environment: Environment, pending: Pending) -> _Figures:
         answer = pending.answer
         peak_mb = answer.peak_mb if answer is not None else 0
         init_ms = None if environment.init_reported else environment.init_ms
         environment.init_reported = True
-        line = outcomes.report_line(
-            pending.invocation.request_id,
-            duration_ms=(self._clock.monotonic() - pending.delivered_at) * 1000,
-            memory_mb=environment.version.memory_mb,
-            peak_mb=peak_mb or self._peak_memory_mb(environment.sandbox_id),
-            init_ms=init_ms,
+        environment.used_at = now = self._clock.monotonic()
+        return _Figures(
+            now,
+            (now - pending.delivered_at) * 1000,
+            peak_mb or self._peak_memory_mb(environment.sandbox_id),
+            init_ms,
         )
-        if outcome.error_type == _TIMED_OUT:
-            return f"{line}Status: timeout"
-        if outcome.error_type is not None and outcome.error_type.startswith("Runtime."):
-            return f"{line}Status: error\tError Type: {outcome.error_type}"
-        return line
+
+    def _count(
+        self, environment: Environment, pending: Pending, outcome: Outcome, figures: _Figures
+    ) -> None:
+        failed = outcome.error_type is not None
+        now, duration_ms = figures.ended_at, figures.duration_ms
+        environment.meter.ended(duration_ms, now, failed=failed, cold=pending.cold)
+        ended: Ended | None = None
+        for observer in self._observers:
+            if observer.wanted:
+                ended = ended or _ended(environment, pending, outcome, figures)
+                observer(ended, self._clock.now())
+
+
+def _ended(
+    environment: Environment, pending: Pending, outcome: Outcome, figures: _Figures
+) -> Ended:
+    return Ended(
+        pending.invocation,
+        environment.sandbox_id,
+        outcome.error_type,
+        pending.arrived_at,
+        pending.delivered_at,
+        figures.ended_at,
+        figures.duration_ms,
+        outcomes.billed_ms(figures.duration_ms, figures.init_ms),
+        figures.peak_mb,
+        pending.cold,
+        environment.asked_at,
+        environment.ready_at,
+        environment.init_ms or 0.0,
+    )

@@ -10,7 +10,9 @@ from typing import Protocol, TypeVar
 from lambda_home.arns import Scope
 from lambda_home.clock import Clock
 from lambda_home.functions import FunctionVersion
+from lambda_home.invocations import EndObserver
 from lambda_home.logs import LogStore
+from lambda_home.metrics import Metrics
 from lambda_home.sandboxes.base import CodePreparer, Sandbox
 from lambda_home.scheduler.pool import PoolLimits
 from lambda_home.scheduler.spares import SpareLimits
@@ -66,6 +68,8 @@ class Machinery:
     secrets: SecretValues = _no_secrets
     credentials: Credentials = field(default_factory=NoCredentials)
     own_endpoint: bool = False
+    metrics: Metrics = field(default_factory=Metrics)
+    observers: tuple[EndObserver, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,14 +65,16 @@ def end_line(request_id: str) -> str:
     return f"END RequestId: {request_id}"
 
 
+def billed_ms(duration_ms: float, init_ms: float | None) -> int:
+    """The milliseconds that count; since August 2025 AWS bills the init phase as well."""
+    return math.ceil(duration_ms + (init_ms or 0))
+
+
 def report_line(
     request_id: str, *, duration_ms: float, memory_mb: int, peak_mb: int, init_ms: float | None
 ) -> str:
-    """The REPORT line; durations in milliseconds, memory in MB, `init_ms` for a cold start only.
-
-    Since August 2025 AWS bills the init phase as well.
-    """
-    billed = math.ceil(duration_ms + (init_ms or 0))
+    """The REPORT line; durations in milliseconds, memory in MB, `init_ms` for a cold start only."""
+    billed = billed_ms(duration_ms, init_ms)
     line = (
         f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\t"
         f"Billed Duration: {billed} ms\tMemory Size: {memory_mb} MB\t"

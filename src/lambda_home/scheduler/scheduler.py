@@ -23,7 +23,6 @@ from lambda_home.invocations import Invocation
 from lambda_home.logs import LogEvent
 from lambda_home.sandboxes.base import Exit, SandboxError
 from lambda_home.scheduler import events as on
-from lambda_home.scheduler import outcomes
 from lambda_home.scheduler.environment_log import AnyLog, EnvironmentLog
 from lambda_home.scheduler.environments import (
     Delivery,
@@ -48,6 +47,7 @@ from lambda_home.scheduler.spares import (
 )
 from lambda_home.scheduler.starting import Starter
 from lambda_home.scheduler.streamed import StreamedAnswer
+from lambda_home.scheduler.system_log import system_log_of
 from lambda_home.scheduler.variables import log_group_of
 
 TICK_S = 0.05
@@ -78,7 +78,9 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._starts = asyncio.Semaphore(machinery.max_parallel_starts)
         self._closing = False
-        self._finisher = Finisher(self._clock, machinery.sandbox.peak_memory_mb)
+        self._finisher = Finisher(
+            self._clock, machinery.sandbox.peak_memory_mb, machinery.observers
+        )
         self._shutdown = ShutdownPhase(machinery.sandbox, machinery.clock)
         made_of = (machinery.sandbox, machinery.preparer, machinery.clock)
         self.spares = SpareKeeper(
@@ -124,14 +126,18 @@ class Scheduler:
     async def _tick_forever(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            now = self._clock.monotonic()
-            if self._versions:
-                self._handle(on.Tick(now))
-            for key, count in self._forecasts.due(now):
-                if key in self._versions:
-                    self._handle(on.Prewarm(key, count, self._versions[key].timeout_s, now))
-            for key in self._versions.keys() - {*self._pool.keys(), *self._forecasts.keys()}:
-                del self._versions[key]
+            self.tick()
+
+    def tick(self) -> None:
+        """Do what has come due by the clock: timeouts, freezing, removal, starts ahead."""
+        now = self._clock.monotonic()
+        if self._versions:
+            self._handle(on.Tick(now))
+        for key, count in self._forecasts.due(now):
+            if key in self._versions:
+                self._handle(on.Prewarm(key, count, self._versions[key].timeout_s, now))
+        for key in self._versions.keys() - {*self._pool.keys(), *self._forecasts.keys()}:
+            del self._versions[key]
 
     # ---------------------------------------------------------------------------- callers' side
 
@@ -154,7 +160,7 @@ class Scheduler:
         key = version.run_key
         if invocation.tenant_id:
             key = self._tenant_fleet(version, invocation.tenant_id, now)
-        self._pending[invocation.request_id] = Pending(invocation, key, told)
+        self._pending[invocation.request_id] = Pending(invocation, key, told, arrived_at=now)
         self._versions[key] = version
         self._forecasts.arrived(key, now)
         self._handle(on.Queued(invocation.request_id, key, version.timeout_s, now))
@@ -207,6 +213,10 @@ class Scheduler:
         """Invocations that wait or run."""
         return len(self._pending)
 
+    def look(self) -> tuple[list[Environment], Mapping[str, FunctionVersion]]:
+        """All environments, and the version that each fleet of the pool runs."""
+        return list(self._environments.values()), dict(self._versions)
+
     @property
     def pool(self) -> Pool:
         """The pool, to look at."""
@@ -239,7 +249,8 @@ class Scheduler:
             if init_fence:
                 self._finisher.await_init(environment)
             started = environment.started_at if environment.started_at is not None else now
-            environment.init_ms = init_ms if init_ms is not None else (now - started) * 1000
+            environment.is_ready(now, init_ms if init_ms is not None else (now - started) * 1000)
+            self._finisher.tell_init(environment)
             self._failures.pop(environment.version.run_key, None)
         environment.park(poll)
         if self._environments.get(environment.id) is not environment:
@@ -274,6 +285,7 @@ class Scheduler:
     def init_failed(self, environment: Environment, answer: RuntimeAnswer) -> None:
         """The runtime could not load the function."""
         environment.init_error = answer
+        self._finisher.tell_init(environment, answer.error_type or "Runtime.Unknown")
         self._failures[environment.version.run_key] = "FUNCTION_ERROR_INIT_FAILURE"
         self._handle(on.InitFailed(environment.id, self._clock.monotonic()))
 
@@ -311,18 +323,23 @@ class Scheduler:
         stream = f"{now:%Y/%m/%d}/[{version.version}]{start.environment}"
         group, scope, logs = log_group_of(version), version.scope, self._made_of.logs
 
-        def emit(line: str) -> None:
-            logs.append(LogEvent(scope, group, stream, self._clock.now(), line))
+        def emit(line: str, request_id: str) -> None:
+            logs.append(LogEvent(scope, group, stream, self._clock.now(), line, request_id))
 
-        log: AnyLog = EnvironmentLog(emit) if start.slots == 1 else SharedEnvironmentLog(emit)
+        system = system_log_of(version)
+        kind = EnvironmentLog if start.slots == 1 else SharedEnvironmentLog
+        log: AnyLog = kind(emit, system.keeps)
         environment = Environment(
             id=start.environment,
             sandbox_id=start.environment,
             host=new_host(),
             version=version,
             log=log,
+            system=system,
             slots=start.slots,
             provisioned=start.provisioned,
+            meter=self._made_of.metrics.meter(version),
+            asked_at=self._clock.monotonic(),
         )
         self._environments[environment.id] = environment
         self._by_host[environment.host] = environment
@@ -390,11 +407,11 @@ class Scheduler:
             self._handle(on.Undelivered(environment.id, invocation.request_id, now))
             return
         pending.delivered_at = now
-        pending.environment = environment
+        environment.give(pending)
         request_id = invocation.request_id
-        start_line = outcomes.start_line(request_id, environment.version.version)
+        start_line = environment.system.start(request_id, environment.version, self._clock.now())
         pending.log = environment.log.begin(request_id, start_line, tail=invocation.tail)
-        deadline_ms = int((self._clock.now() + deliver.deadline - now) * 1000)
+        deadline_ms = int((self._clock.outside() + deliver.deadline - now) * 1000)
         poll.deliver(Delivery(invocation, deadline_ms))
         environment.extensions.invoked(invocation, deadline_ms)
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 
 from lambda_home.invocations import LOG_TAIL_LIMIT
-from lambda_home.scheduler.environment_log import InvocationLog
+from lambda_home.scheduler.environment_log import Emit, InvocationLog, everything
 
 _FROM = re.compile(rb"\x1eFROM ([0-9A-Za-z-]{1,64})\x1e")
 _FENCE = re.compile(rb"\x1eFENCE ([0-9A-Za-z-]{1,64})\x1e\r?")
@@ -25,8 +25,9 @@ _LONGEST_LINE = 256 * 1024
 class SharedEnvironmentLog:
     """Sorts the lines of an environment's output by request; see `AnyLog`."""
 
-    def __init__(self, emit: Callable[[str], None]) -> None:
+    def __init__(self, emit: Emit, keeps: Callable[[bytes], bool] = everything) -> None:
         self._emit = emit
+        self._keeps = keeps
         self._buffer = b""
         self._open: dict[str, InvocationLog] = {}
         self._init_output = bytearray()
@@ -49,7 +50,8 @@ class SharedEnvironmentLog:
         """An invocation is delivered."""
         log = InvocationLog(request_id, start_line, bytearray() if tail else None)
         self._open[request_id] = log
-        self._line(start_line, log)
+        if start_line:
+            self._line(start_line, log)
         return log
 
     def finish(
@@ -103,6 +105,8 @@ class SharedEnvironmentLog:
         mark = _FROM.match(line)
         log = self._open.get(mark[1].decode()) if mark else None
         text = line[mark.end() :] if mark else line
+        if not self._keeps(text):
+            return
         if not self._open and not mark:
             self._init_output += text + b"\n"
             del self._init_output[: -4 * LOG_TAIL_LIMIT]
@@ -114,7 +118,7 @@ class SharedEnvironmentLog:
     def _line(self, line: str, log: InvocationLog | None) -> None:
         if log is not None:
             log.add(line.encode())
-        self._emit(line)
+        self._emit(line, log.request_id if log is not None else "")
 
     def _complete_if_ready(self, log: InvocationLog) -> None:
         if log.done or log.closing is None or not log.fenced:

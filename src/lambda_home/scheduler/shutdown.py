@@ -55,7 +55,7 @@ class ShutdownPhase:
 
     async def _extensions_end(self, environment: Environment, grace_s: float) -> None:
         over = asyncio.Event()
-        deadline_ms = int((self.clock.now() + grace_s) * 1000)
+        deadline_ms = int((self.clock.outside() + grace_s) * 1000)
         environment.extensions.shut_down(_reason(environment), deadline_ms, over.set)
         with suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), grace_s)

@@ -126,6 +126,7 @@ class SpareKeeper:
         self._waiting: dict[str, Spare] = {}
         self._by_host: dict[str, Spare] = {}
         self._functions: Mapping[SpareSize, int] = {}
+        self._held: Mapping[SpareSize, int] = {}
         self._warm: Callable[[], Mapping[SpareSize, int]] = dict
         self._resting: dict[SpareSize, float] = {}
         self._impossible: set[str] = set()
@@ -150,8 +151,12 @@ class SpareKeeper:
         self, functions: Mapping[SpareSize, int], warm: Callable[[], Mapping[SpareSize, int]]
     ) -> None:
         """The sizes of all functions; `warm` counts those of a size that have an environment."""
-        self._functions, self._warm = functions, warm
+        self._functions, self._warm = {**self._held, **functions}, warm
         self.refill()
+
+    def hold(self) -> None:
+        """Keep spares of the sizes now in use, though all functions go: others will come."""
+        self._held = dict.fromkeys(self._functions, 1)
 
     def take(self, size: SpareSize, *, starting: bool = False) -> Spare | None:
         """A spare that is ready (with `starting` one that will be); it is the caller's now."""

@@ -155,7 +155,11 @@ class Starter:
 
     def _announce(self, environment: Environment) -> None:
         version = environment.version
-        environment.log.platform(f"INIT_START Runtime Version: {version.runtime}")
+        lines = environment.system.init_start(
+            version, provisioned=environment.provisioned, now=self.clock.now()
+        )
+        for line in lines:
+            environment.log.platform(line)
         warning = self.preparer.warning_for(Package.of(version))
         if warning:
             environment.log.platform(f"[WARNING] lambda_home: {warning}")

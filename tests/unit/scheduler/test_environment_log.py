@@ -27,7 +27,7 @@ class Written:
     ended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.log = EnvironmentLog(self.lines.append)
+        self.log = EnvironmentLog(lambda line, _: self.lines.append(line))
 
     def begin(self, name: str, *, tail: bool = True) -> InvocationLog:
         return self.log.begin(name, f"START {name}", tail=tail)

@@ -246,7 +246,7 @@ def ended(*events: str, scale: float = 1.0) -> tuple[float, Recorder]:
 
     async def main() -> tuple[float, Recorder]:
         sandbox = Recorder()
-        log = EnvironmentLog(lambda _: None)
+        log = EnvironmentLog(lambda *_: None)
         environment = Environment("e", "e", "host", VERSION, log)
         if events:
             environment.extensions.register("one", events, "one")

@@ -49,7 +49,7 @@ def test_an_invocation_starts_an_environment_and_gets_its_answer() -> None:
                 "Memory Size: 128 MB\tMax Memory Used: 42 MB\tInit Duration: 7.50 ms\t"
             ),
         ]
-        assert {event.group for event in stage.logs.events} == {"/aws/lambda/hello"}
+        assert {event.group for event in stage.logs.kept} == {"/aws/lambda/hello"}
 
     play(scene)
 

@@ -1,0 +1,71 @@
+"""Tails: events as they are stored, for as long as their reader keeps up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from lambda_home.arns import Scope
+from lambda_home.logs import LogEvent, LogStore
+from lambda_home.logs.events import LiveEvent
+from lambda_home.logs.live import Tail
+
+SCOPE = Scope("123456789012", "us-east-1")
+
+
+def log(store: LogStore, *messages: str) -> None:
+    for message in messages:
+        store.append(LogEvent(SCOPE, "g", "s", 1.0, message))
+
+
+async def rest(tail: Tail) -> list[str]:
+    return [event.message async for events in tail for event in events]
+
+
+def wants_no_b(event: LiveEvent) -> bool:
+    return event.message != "b"
+
+
+def test_a_tail_has_what_is_wanted_of_what_comes_while_it_is_open(tmp_path: Path) -> None:
+    async def main() -> list[str]:
+        log(store, "before")
+        await asyncio.to_thread(store.flush)
+        async with Tail(store, SCOPE, ["g"], accepts=wants_no_b) as tail:
+            log(store, "a", "b", "c")
+            first = [event.message for event in await anext(tail)]
+            log(store, "d")
+            return [*first, *(event.message for event in await anext(tail))]
+
+    store = LogStore(tmp_path / "logs.db")
+    assert asyncio.run(main()) == ["a", "c", "d"]
+    store.close()
+
+
+def test_a_reader_that_is_too_slow_is_let_go_and_holds_nobody_up(tmp_path: Path) -> None:
+    async def main() -> tuple[list[str], bool]:
+        async with Tail(store, SCOPE, ["g"], most=2) as tail:
+            log(store, "a")
+            await asyncio.to_thread(store.flush)
+            log(store, "b", "c")
+            await asyncio.to_thread(store.flush)
+            log(store, "d")
+            await asyncio.to_thread(store.flush)
+            return await rest(tail), tail.fell_behind
+
+    store = LogStore(tmp_path / "logs.db")
+    assert asyncio.run(main()) == (["a"], True)
+    assert [event.message for event in store.events(SCOPE, "g").events] == ["a", "b", "c", "d"]
+    store.close()
+
+
+def test_tails_end_when_the_server_stops(tmp_path: Path) -> None:
+    async def main() -> list[str]:
+        async with Tail(store, SCOPE, ["g"]) as tail:
+            waiting = asyncio.create_task(rest(tail))
+            await asyncio.sleep(0)
+            store.end_following()
+            return await asyncio.wait_for(waiting, 5)
+
+    store = LogStore(tmp_path / "logs.db")
+    assert asyncio.run(main()) == []
+    store.close()
