@@ -63,6 +63,11 @@ class Beside:
         if self._moto is not None:
             self._moto.start(functions_url, self._host)
 
+    async def reset(self) -> None:
+        """Empty our own moto, if it is up; another's server is none of our business."""
+        if self._moto is not None:
+            await self._moto.reset()
+
     async def close(self) -> None:
         """End what was started."""
         if self._moto is not None:

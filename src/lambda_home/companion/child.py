@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import Final
 
+import httpx
 import structlog
 
 from lambda_home.arns import Scope
@@ -77,6 +79,19 @@ class MotoServer:
         """
         variables = self._variables(functions_url, host)
         self._task = asyncio.get_running_loop().create_task(self._keep_running(variables))
+
+    async def reset(self) -> None:
+        """Let it forget everything (moto's own API); what does not run has nothing to forget."""
+        if not self._is_ready:
+            return
+        plain = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # without reading certificates for nothing
+        try:
+            async with httpx.AsyncClient(
+                timeout=_PATIENCE_S, trust_env=False, verify=plain
+            ) as client:
+                await client.post(f"{self.url}/moto-api/reset")
+        except httpx.HTTPError as error:
+            _log.warning("moto's server could not be reset", reason=str(error))
 
     async def close(self) -> None:
         """End it."""

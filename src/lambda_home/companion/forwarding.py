@@ -124,11 +124,14 @@ def _head(scope: Scope) -> Head:
 
 
 def _nobody(service: str) -> Refusal:
+    more = f"nobody stands beside it for {service}"
+    if service == "logs":
+        more = "it does not perform this operation of CloudWatch Logs"
     return Refusal(
         501,
         "NotImplemented",
-        f"This server is AWS Lambda, and nobody stands beside it for {service}: start it with"
-        " --companion moto, or with --companion URL of a server that has other services.",
+        f"This server is AWS Lambda, and {more}: start it with --companion moto, or with"
+        " --companion URL of a server that has other services.",
     )
 
 

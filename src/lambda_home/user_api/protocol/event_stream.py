@@ -67,3 +67,20 @@ def invoke_complete(
     }
     given = {name: value for name, value in document.items() if value is not None}
     return _message(_COMPLETE_HEADERS, json.dumps(given).encode())
+
+
+def json_event(event_type: str, payload: bytes) -> bytes:
+    """An event of another operation's stream; `payload` is its JSON document."""
+    return _message(_event_headers(event_type, "application/json"), payload)
+
+
+def exception_event(exception_type: str, payload: bytes) -> bytes:
+    """The exception that ends a stream; `payload` is its JSON document."""
+    headers = b"".join(
+        (
+            _header(":exception-type", exception_type),
+            _header(":content-type", "application/json"),
+            _header(":message-type", "exception"),
+        )
+    )
+    return _message(headers, payload)

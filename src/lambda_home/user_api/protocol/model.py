@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -87,10 +87,21 @@ class Operation:
 @cache
 def operations() -> Mapping[str, Operation]:
     """All operations of the model by name; reading the model takes some 20 ms."""
-    document = _read_model()
+    return operations_of("lambda", API_VERSION)
+
+
+def operations_of(
+    service: str, version: str, names: Collection[str] | None = None
+) -> Mapping[str, Operation]:
+    """Operations of any service's model by name: all of them, or those in `names`."""
+    document = _read_model(service, version)
     shapes = _Shapes(document["shapes"])
     return MappingProxyType(
-        {name: _operation(name, given, shapes) for name, given in document["operations"].items()}
+        {
+            name: _operation(name, given, shapes)
+            for name, given in document["operations"].items()
+            if names is None or name in names
+        }
     )
 
 
@@ -99,12 +110,12 @@ def operation(name: str) -> Operation:
     return operations()[name]
 
 
-def _read_model() -> dict[str, Any]:
+def _read_model(service: str, version: str) -> dict[str, Any]:
     """The model without its documentation, which is most of it."""
     found = find_spec("botocore")
     if found is None or not found.submodule_search_locations:
-        raise ImportError("botocore, which has AWS's model of the Lambda API, is not installed")
-    folder = Path(found.submodule_search_locations[0], "data", "lambda", API_VERSION)
+        raise ImportError("botocore, which has AWS's models of its APIs, is not installed")
+    folder = Path(found.submodule_search_locations[0], "data", service, version)
     packed = folder / "service-2.json.gz"
     text = gzip.decompress(packed.read_bytes()) if packed.exists() else None
     document: dict[str, Any] = json.loads(

@@ -73,6 +73,12 @@ def serialize_error(error: ApiError) -> Answer:
     return error.status, headers, _encode(error.body())
 
 
+def document_of(shape: Shape, value: Mapping[str, Any]) -> dict[str, Any]:
+    """A structure as its JSON document. Raises TypeError for a member that the shape has not."""
+    document: dict[str, Any] = _writer(shape)(value)
+    return document
+
+
 def _encode(document: Mapping[str, Any]) -> bytes:
     text = json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "replace")

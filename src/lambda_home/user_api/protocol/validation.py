@@ -26,9 +26,9 @@ def validate(operation_name: str, params: Mapping[str, Any]) -> None:
     InvalidParameterValueException for the two members that AWS checks afterwards (a runtime it
     does not know or no longer supports, and the length of a new function's name).
     """
-    if found := violations(operation_name, params):
-        raise ValidationException(_joined(found))
     shape = operation(operation_name).input
+    if found := broken(shape, params):
+        raise ValidationException(found)
     if (shape.name, "Runtime") in deviations.CHECKED_LATER:
         _check_runtime(params.get("Runtime"), shape.members["Runtime"].shape)
     if operation_name == "CreateFunction":
@@ -40,6 +40,13 @@ def violations(operation_name: str, params: Mapping[str, Any]) -> list[str]:
     found: list[str] = []
     _check_structure(operation(operation_name).input, params, "", found)
     return found
+
+
+def broken(shape: Shape, params: Mapping[str, Any]) -> str:
+    """All broken constraints of a structure as one text of AWS's; empty where none is broken."""
+    found: list[str] = []
+    _check_structure(shape, params, "", found)
+    return _joined(found) if found else ""
 
 
 def _joined(found: list[str]) -> str:

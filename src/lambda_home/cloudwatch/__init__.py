@@ -1,0 +1,1 @@
+"""The CloudWatch Logs API: the log store as AWS's clients see it."""
