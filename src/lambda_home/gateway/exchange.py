@@ -35,6 +35,7 @@ from lambda_home.gateway.results import PRELUDE_END, PRELUDE_TYPE, stream_respon
 from lambda_home.invocations import InvocationRequest, InvocationResult
 from lambda_home.invoker.invoker import Invoker
 from lambda_home.invoker.response_streams import ResponseStream
+from lambda_home.trace_headers import of_traceparent
 
 Outcome = InvocationResult | Exception
 
@@ -70,9 +71,10 @@ def request_of(head: Head, body: bytes, time_ms: int, request_id: str) -> HttpRe
     """The request as events tell of it, with the headers that AWS's front ends add or replace.
 
     Those are `x-forwarded-for` (the client's address, after what came in it), `x-forwarded-port`,
-    `x-forwarded-proto` and, unless the client sends one, `x-amzn-trace-id`.
+    `x-forwarded-proto` and, unless the client sends one, `x-amzn-trace-id`, which continues the
+    trace of a `traceparent`.
     """
-    forwarded_for = trace = ""
+    forwarded_for = trace = parent = ""
     fields: list[tuple[str, str]] = []
     for raw_name, raw_value in head.fields:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
@@ -85,9 +87,11 @@ def request_of(head: Head, body: bytes, time_ms: int, request_id: str) -> HttpRe
             if name == "x-amzn-trace-id":
                 trace = value
                 continue
+        elif name == "traceparent":
+            parent = value
         fields.append((name, value))
     fields += (
-        ("x-amzn-trace-id", trace or _new_trace(time_ms, request_id)),
+        ("x-amzn-trace-id", trace or of_traceparent(parent) or _new_trace(time_ms, request_id)),
         ("x-forwarded-for", forwarded_for + head.client),
         ("x-forwarded-port", str(head.port)),
         ("x-forwarded-proto", head.scheme),

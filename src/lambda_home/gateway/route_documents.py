@@ -22,7 +22,16 @@ LARGEST_BODY = 64 * 1024 * 1024
 _LONGEST_LIST = 100
 _LONGEST_MAX_AGE = 86_400
 _FIRST_SEGMENTS_OF_OURS = frozenset(
-    {"2015-03-31", "admin", "api", "healthz", "lambda-url", "metrics"}
+    {
+        "2015-03-31",
+        "admin",
+        "api",
+        "docker-stats",
+        "healthz",
+        "lambda-service-stats",
+        "lambda-url",
+        "metrics",
+    }
 )
 _AWS_DATE = re.compile(r"20\d\d-\d\d-\d\d")
 _LITERAL = re.compile(

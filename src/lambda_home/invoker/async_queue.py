@@ -157,6 +157,35 @@ class AsyncQueue:
         self._pump()
 
     @property
+    def next_due(self) -> float | None:
+        """When, by the monotonic clock, the next event that waits is due; None if none waits."""
+        return self._heap[0][0] if self._heap else None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing runs and nothing is due."""
+        due = self._heap and self._heap[0][0] <= self._clock.monotonic()
+        return not (self._running or due)
+
+    def oldest_age_s(self) -> float:
+        """Seconds since the oldest event that is not done was accepted. Blocks."""
+        return self._store.oldest_age(self._clock.now())
+
+    async def forget_removed(self) -> None:
+        """Give up all events that somebody has removed from the store; they are not run again."""
+        known = {name for _, _, name in self._heap} | self._running.keys()
+        known -= {name for _, name in await asyncio.to_thread(self._store.waiting)}
+        self._heap = [entry for entry in self._heap if entry[2] not in known]
+        heapq.heapify(self._heap)
+        for name in known & self._held.keys():
+            self._held_bytes -= _size(self._held.pop(name))
+        for name in known & self._running.keys():
+            self._running.pop(name).cancel()
+            if name in self._fresh:
+                self._fresh.pop(name).cancel()
+        self._pump()
+
+    @property
     def backlog(self) -> int:
         """How many events are accepted and not done."""
         return len(self._heap) + len(self._running)
@@ -262,7 +291,7 @@ class AsyncQueue:
             handle = self._fresh.pop(event.request_id, None)
             if handle is not None:
                 handle.cancel()
-            del self._running[event.request_id]
+            self._running.pop(event.request_id, None)  # unless it was given up
         if following is None:
             self._journal.remove(event.request_id)
         else:

@@ -10,8 +10,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
-from lambda_home.arns import FunctionRef, function_arn
-from lambda_home.errors import ApiError, InvalidParameterValueException
+from lambda_home.arns import FunctionRef, Scope, function_arn
+from lambda_home.errors import (
+    ApiError,
+    InvalidParameterValueException,
+    ThrottleReason,
+    TooManyRequestsException,
+)
+from lambda_home.functions import FunctionVersion
 from lambda_home.invocations import (
     UNHANDLED,
     Invocation,
@@ -23,11 +29,12 @@ from lambda_home.invoker import recursion
 from lambda_home.invoker.admission import Admission
 from lambda_home.invoker.payloads import check_json, check_size
 from lambda_home.invoker.resolution import Resolved, Resolver
-from lambda_home.registry.changes import Change
+from lambda_home.registry.changes import Change, ChangeKind
 from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.scheduler.environments import Outcome
 from lambda_home.scheduler.machinery import settle
 from lambda_home.scheduler.scheduler import Scheduler
+from lambda_home.trace_headers import TraceContext
 
 # Parsing a longer payload would hold up everybody else on the event loop.
 _PARSE_INLINE = 64 * 1024
@@ -39,6 +46,25 @@ class EventSink(Protocol):
 
     async def put(self, ref: FunctionRef, request: InvocationRequest) -> None:
         """Keep an event; returns once it is durable."""
+
+
+class Throttles(Protocol):
+    """Who counts what was refused."""
+
+    def throttled(self, version: FunctionVersion, reason: ThrottleReason) -> None:
+        """An invocation was refused for its rate, or for how many run."""
+
+    def forget(self, scope: Scope, name: str) -> None:
+        """A function is gone."""
+
+
+Traced = Callable[[str, str], tuple[TraceContext | None, str]]
+"""A place in a trace, and the function's trace header; see `tracing.Tracing.begin`."""
+
+
+def _untraced(callers: str, header: str) -> tuple[TraceContext | None, str]:
+    del callers
+    return None, header
 
 
 class Invoker:
@@ -60,6 +86,8 @@ class Invoker:
         self._monotonic = monotonic
         self._draw = draw
         self.events: EventSink | None = None
+        self.throttles: Throttles | None = None
+        self.traced: Traced = _untraced
 
     async def invoke(self, ref: FunctionRef, request: InvocationRequest) -> InvocationResult:
         """Invoke a function.
@@ -129,6 +157,8 @@ class Invoker:
     def forget(self, change: Change) -> None:
         """Forget what was resolved of a function, at once."""
         self._resolver.forget(change)
+        if change.kind is ChangeKind.DELETED and self.throttles is not None:
+            self.throttles.forget(change.scope, change.name)
 
     # --------------------------------------------------------------------------------------------
 
@@ -149,9 +179,15 @@ class Invoker:
         trace_id, count = recursion.continued(request.trace_id, request_id, resolved.identity)
         if not resolved.loops_allowed:
             recursion.check(count)
-        if resolved.bucket is not None:
-            resolved.bucket.take(self._monotonic())
-        self._admission.admit(version.scope, version.name, version.version)
+        try:
+            if resolved.bucket is not None:
+                resolved.bucket.take(self._monotonic())
+            self._admission.admit(version.scope, version.name, version.version)
+        except TooManyRequestsException as error:
+            if self.throttles is not None:
+                self.throttles.throttled(version, error.reason)
+            raise
+        trace, trace_id = self.traced(request.trace_id, trace_id)
 
         def ended(outcome: Outcome | Exception) -> None:
             self._admission.release(version.scope, version.name, version.version)
@@ -168,6 +204,7 @@ class Invoker:
             trace_id=trace_id,
             tenant_id=request.tenant_id,
             sink=request.sink,
+            trace=trace,
         )
         try:
             self._scheduler.begin(invocation, ended)

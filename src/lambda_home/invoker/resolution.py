@@ -63,16 +63,26 @@ class Resolver:
         self._generation: dict[_Key, int] = {}
         self._outdated: set[Scope] = set()
         self._loading = asyncio.Lock()
+        self.hits = self.misses = self.forgotten = 0
 
     def at_hand(self, ref: FunctionRef) -> Resolved | None:
         """What is known of a function; None if it must be looked up."""
-        return self._found.get((ref.scope, ref.name), {}).get(ref.qualifier)
+        found = self._found.get((ref.scope, ref.name), {}).get(ref.qualifier)
+        if found is not None:
+            self.hits += 1
+        return found
+
+    @property
+    def size(self) -> int:
+        """How many functions, each under a qualifier, are held."""
+        return sum(map(len, self._found.values()))
 
     async def look_up(self, ref: FunctionRef) -> Resolved:
         """Read a function, wait until it can run, and keep what was found.
 
         Raises ResourceNotFoundException, ResourceConflictException if it cannot run.
         """
+        self.misses += 1
         key = (ref.scope, ref.name)
         # AWS names $LATEST in the error of an invoke without a qualifier.
         qualified = replace(ref, qualifier=ref.qualifier or LATEST)
@@ -107,7 +117,7 @@ class Resolver:
     def forget(self, change: Change) -> None:
         """Forget what was found of a function, at once."""
         key = (change.scope, change.name)
-        self._found.pop(key, None)
+        self.forgotten += len(self._found.pop(key, {}))
         self._generation[key] = self._generation.get(key, 0) + 1
         if change.kind not in _ALL_BUT_CAPACITY:
             self._outdated.add(change.scope)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote
 from lambda_home.arns import FunctionRef, Scope
 from lambda_home.errors import InvalidRequestContentException
 from lambda_home.invocations import InvocationRequest, InvocationType
+from lambda_home.trace_headers import of_traceparent
 from lambda_home.user_api.protocol import validate
 
 _PLAIN_NAME = re.compile(r"[a-zA-Z0-9-_]{1,64}")
@@ -70,10 +71,19 @@ def request_of(request_id: str, headers: dict[bytes, bytes], payload: bytes) -> 
         _TYPES[headers.get(b"x-amz-invocation-type") or b"RequestResponse"],
         tail=headers.get(b"x-amz-log-type") == b"Tail",
         client_context=_client_context(context) if context else "",
-        trace_id=headers.get(b"x-amzn-trace-id", b"").decode("latin-1"),
+        trace_id=trace_of(headers),
         request_id=request_id,
         tenant_id=headers.get(b"x-amz-tenant-id", b"").decode("latin-1"),
     )
+
+
+def trace_of(headers: dict[bytes, bytes]) -> str:
+    """The trace that a caller continues, as an X-Ray header; empty if there is none."""
+    own = headers.get(b"x-amzn-trace-id")
+    if own:
+        return own.decode("latin-1")
+    w3c = headers.get(b"traceparent")
+    return of_traceparent(w3c.decode("latin-1")) if w3c else ""
 
 
 def new_request_id() -> str:

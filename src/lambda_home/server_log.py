@@ -1,0 +1,162 @@
+"""The server's own log: JSON lines on standard error, or lines for people on a terminal.
+
+Every line begins with `ts`, `level` and `message`. Of invocations it has exactly Lambda@Home's
+fields: `ts level message function version req_id container_id duration_ms billed_ms mem_peak_mb`.
+They are switched by a setting, and leave the invocation's path as they are; a thread writes them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, MutableMapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+import structlog
+
+from lambda_home.batches import Batches
+from lambda_home.config import LoggingSettings
+from lambda_home.invocations import Ended
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+_NUMBERS: Final = {name: logging.getLevelName(name.upper()) for name in LEVELS}
+_NUMBERS_OF_CALLS: Final = {**_NUMBERS, "warn": logging.WARNING, "exception": logging.ERROR} | {
+    "critical": logging.CRITICAL,
+    "fatal": logging.CRITICAL,
+}
+_FIRST: Final = ("ts", "level", "message")
+_WRITE_EVERY_S = 0.2
+_LONGEST_TYPE = 200
+
+Line = MutableMapping[str, Any]
+Renderer = Callable[[Any, str, Line], str | bytes]
+
+
+class _InForce:
+    """What can be changed while the server runs."""
+
+    level = "info"
+    number = logging.INFO
+    render: Renderer = structlog.processors.JSONRenderer()
+
+
+def configure(settings: LoggingSettings, stream: TextIO = sys.stderr) -> None:
+    """Write log lines to `stream` from now on; other libraries' warnings, too."""
+    use_level(settings.level)
+    pretty = stream.isatty() if settings.format == "auto" else settings.format == "pretty"
+    _InForce.render = (
+        structlog.dev.ConsoleRenderer(
+            colors=stream.isatty() and "NO_COLOR" not in os.environ, event_key="message"
+        )
+        if pretty
+        else structlog.processors.JSONRenderer()
+    )
+    json_only = [] if pretty else [structlog.processors.format_exc_info]
+    structlog.configure(
+        processors=[
+            _drop_lower,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", key="ts"),
+            *json_only,
+            structlog.processors.EventRenamer("message"),
+            _in_order,
+            _InForce.render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [_Others(logging.WARNING)]
+
+
+def level() -> str:
+    """The level that is in force."""
+    return _InForce.level
+
+
+def use_level(name: str) -> None:
+    """Write lines of this level and above; `name` is one of LEVELS."""
+    _InForce.level, _InForce.number = name, _NUMBERS[name]
+
+
+class InvocationLog:
+    """Writes a line for each invocation that ended, while it is `on` and info is written."""
+
+    def __init__(self, stream: TextIO = sys.stderr, *, on: bool = False) -> None:
+        self._write = structlog.WriteLogger(stream).msg
+        self._batches: Batches[tuple[Ended, float]] = Batches(
+            "server-log", self._log, _WRITE_EVERY_S
+        )
+        self.on = on
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it wants to hear of invocations."""
+        return self.on and _InForce.number <= logging.INFO
+
+    def __call__(self, ended: Ended, now: float) -> None:
+        """An invocation is over; `now` is seconds since the epoch."""
+        self._batches.add((ended, now))
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._batches.close()
+
+    def _log(self, batch: Sequence[tuple[Ended, float]]) -> None:
+        lines = [_InForce.render(None, "info", record(ended, now)) for ended, now in batch]
+        self._write("\n".join(str(line) for line in lines))
+
+
+def record(ended: Ended, now: float) -> dict[str, Any]:
+    """The line of an invocation; `now` is when it ended, in seconds since the epoch."""
+    version = ended.invocation.function
+    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="microseconds")
+    return {
+        "ts": at.replace("+00:00", "Z"),
+        "level": "info",
+        "message": _message(ended.error_type),
+        "function": version.name,
+        "version": version.version,
+        "req_id": ended.invocation.request_id,
+        "container_id": ended.container_id,
+        "duration_ms": round(ended.duration_ms, 2),
+        "billed_ms": ended.billed_ms,
+        "mem_peak_mb": ended.peak_mb,
+    }
+
+
+def _message(error_type: str | None) -> str:
+    """The type of an error is the function's own words: nothing of it steers a terminal."""
+    if error_type is None:
+        return "invocation succeeded"
+    shown = "".join(c if c.isprintable() else "?" for c in error_type[:_LONGEST_TYPE])
+    return f"invocation failed: {shown}"
+
+
+def _drop_lower(logger: Any, method: str, line: Line) -> Line:
+    del logger
+    if _NUMBERS_OF_CALLS.get(method, logging.CRITICAL) < _InForce.number:
+        raise structlog.DropEvent
+    return line
+
+
+def _in_order(logger: Any, method: str, line: Line) -> Line:
+    del logger, method
+    first = {name: line.pop(name) for name in _FIRST if name in line}
+    return {**first, **line}
+
+
+class _Others(logging.Handler):
+    """Takes what libraries log by Python's own module into this log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        write = structlog.get_logger(record.name)
+        say = write.error if record.levelno >= logging.ERROR else write.warning
+        try:
+            say(record.getMessage(), logger=record.name, exc_info=record.exc_info)
+        except Exception:
+            self.handleError(record)
