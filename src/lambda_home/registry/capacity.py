@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Row, func, select, union, update
 from lambda_home.arns import Scope
 from lambda_home.errors import InvalidParameterValueException
 from lambda_home.functions import MINIMUM_UNRESERVED, State, layers_key
-from lambda_home.registry.changes import ConfigKind, Usage
-from lambda_home.registry.rows import LATEST_NUMBER
+from lambda_home.registry.changes import ConfigKind, Overview, Usage
+from lambda_home.registry.rows import LATEST_NUMBER, qualifier_of
 from lambda_home.registry.tables import CONFIGS, FUNCTIONS, LAYER_VERSIONS, LAYERS, VERSIONS
 
 
@@ -133,3 +133,26 @@ def sizes(connection: Connection) -> dict[tuple[str, int, int], int]:
     )
     counted = connection.execute(query).all()
     return {tuple(json.loads(members)): count for members, count in counted}
+
+
+def overview(connection: Connection) -> list[Overview]:
+    """All versions of all scopes, in short."""
+    query = select(
+        FUNCTIONS.c.account,
+        FUNCTIONS.c.region,
+        FUNCTIONS.c.name,
+        VERSIONS.c.number,
+        VERSIONS.c.state,
+        func.json_extract(VERSIONS.c.settings, "$.memory_mb").label("memory_mb"),
+    ).join_from(FUNCTIONS, VERSIONS)
+    return [
+        Overview(
+            Scope(row.account, row.region),
+            row.name,
+            qualifier_of(row.number),
+            State(row.state),
+            row.memory_mb,
+            is_latest=row.number == LATEST_NUMBER,
+        )
+        for row in connection.execute(query)
+    ]

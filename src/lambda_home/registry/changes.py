@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TypedDict
 
 from lambda_home.arns import Scope
-from lambda_home.functions import Layer
+from lambda_home.functions import Layer, State
 
 
 class ChangeKind(StrEnum):
@@ -55,6 +55,18 @@ class Usage:
 
     function_count: int
     total_code_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A function version in short."""
+
+    scope: Scope
+    name: str
+    version: str
+    state: State
+    memory_mb: int
+    is_latest: bool
 
 
 class Configuration(TypedDict, total=False):

@@ -19,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from lambda_home.bundled import bundled
 from lambda_home.errors import LambdaHomeError, ServiceException
+from lambda_home.registry import snapshots
 from lambda_home.registry.tables import METADATA, SCHEMA
 
 BUSY_TIMEOUT_MS = 10_000
@@ -45,6 +46,8 @@ class Database:
     @classmethod
     def open(cls, path: Path) -> Database:
         """Open the file at `path`, making it and its folder where missing, and migrate it.
+
+        Before a migration the file is copied to `NAME.<its schema>.bak` beside it.
 
         Raises LambdaHomeError, with one line that says what to do, if the file is no database of
         this project, is damaged, cannot be written or was written by a newer version.
@@ -120,6 +123,8 @@ class Database:
                 f"The database {self.path} has schema {version}, written by a newer lambda_home;"
                 f" this one knows {SCHEMA}. Upgrade lambda_home or use another database."
             )
+        if version is not None:
+            snapshots.before_migration(self.path, version)
         with self._writing, self._transaction() as connection:
             found = _version(connection, self.path)
             if found is None:

@@ -40,6 +40,7 @@ from lambda_home.registry.changes import (
     ConfigKind,
     Configuration,
     NewFunction,
+    Overview,
     Usage,
 )
 from lambda_home.registry.database import Database
@@ -371,6 +372,11 @@ class FunctionRegistry:
         """How many functions there are of each runtime, memory and /tmp size (MB)."""
         with self._database.read() as connection:
             return capacity.sizes(connection)
+
+    def overview(self) -> list[Overview]:
+        """All versions of all scopes, in short."""
+        with self._database.read() as connection:
+            return capacity.overview(connection)
 
     def code_keys(self) -> set[str]:
         """The keys of all ZIPs that some function or layer of some scope needs."""

@@ -29,6 +29,7 @@ class ResourceKind(StrEnum):
     ROUTE = "route"
     SECRET = "secret"  # noqa: S105  a kind, not one
     ACCESS_KEY = "access_key"
+    LOG_SUBSCRIPTIONS = "log_subscriptions"
 
 
 class Resources:

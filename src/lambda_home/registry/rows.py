@@ -30,6 +30,11 @@ def number_of(qualifier: str | None) -> int | None:
     return int(qualifier) if plain and len(qualifier) <= _MOST_DIGITS else None
 
 
+def qualifier_of(number: int) -> str:
+    """The version that a row number means."""
+    return _NAMED.get(number) or str(number)
+
+
 def encode(version: FunctionVersion) -> dict[str, object]:
     """The columns of `version`, without `function_id` and `fingerprint`."""
     settings = _configuration(version) | {"status": _status(version.status)}
@@ -54,7 +59,7 @@ def decode(row: Row[Any]) -> FunctionVersion:
     return FunctionVersion(
         scope=Scope(row.account, row.region),
         name=row.name,
-        version=_NAMED.get(row.number) or str(row.number),
+        version=qualifier_of(row.number),
         runtime=settings["runtime"],
         handler=settings["handler"],
         role=settings["role"],
