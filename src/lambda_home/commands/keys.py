@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lambda_home.access.keys import AccessKeys, KeyRecord
 from lambda_home.access.roles import Role
-from lambda_home.clock import SystemClock
-from lambda_home.config import Settings, load
+from lambda_home.commands import output
+from lambda_home.commands.options import AsJson
 from lambda_home.errors import LambdaHomeError, ResourceNotFoundException
-from lambda_home.registry.database import Database
-from lambda_home.registry.resources import Resources
-from lambda_home.registry.secrets import open_vault
+
+if TYPE_CHECKING:
+    from lambda_home.access.keys import AccessKeys, KeyRecord
+    from lambda_home.config import Settings
 
 app = typer.Typer(
     help="Access keys: who may use a server whose access.auth is sigv4.", no_args_is_help=True
@@ -29,7 +29,7 @@ Account = Annotated[str | None, typer.Option(help="The account, 12 digits.")]
 
 
 @app.command("create")
-def create_command(
+def create_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     user_name: Annotated[str, typer.Argument(help="Whose key it is.")],
     role: Annotated[Role, typer.Option(help="What its owner may do.")],
     account: Account = None,
@@ -38,26 +38,35 @@ def create_command(
     ] = None,
     config: Config = None,
     data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a key, and print it: its secret is never shown again."""
-    with _opened(config, data_dir) as (settings, keys):
+    with _opened(config, data_dir) as (settings, keys, now):
         key = keys.create(
-            account or settings.aws.account_id,
-            user_name,
-            role,
-            SystemClock().now(),
-            requests_per_second,
+            account or settings.aws.account_id, user_name, role, now, requests_per_second
         )
+        if as_json:
+            record = keys.record_of(key.account, key.id)
+            output.show_json({**_document(record), "secret_access_key": key.secret})
+            return
         typer.echo(f"export AWS_ACCESS_KEY_ID={key.id}")
         typer.echo(f"export AWS_SECRET_ACCESS_KEY={key.secret}")
         typer.echo(f"{key.arn} is {_article(key.role)}; the secret is not shown again.", err=True)
 
 
 @app.command("list")
-def list_command(account: Account = None, config: Config = None, data_dir: DataDir = None) -> None:
+def list_command(
+    account: Account = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
     """Show all keys, without their secrets."""
-    with _opened(config, data_dir, must_exist=True) as (_, keys):
+    with _opened(config, data_dir, must_exist=True) as (_, keys, _now):
         found = keys.everywhere() if account is None else keys.all_of(account)
+    if as_json:
+        output.show_json({"keys": [_document(record) for record in found]})
+        return
     for record in found:
         typer.echo(_line(record))
 
@@ -67,12 +76,15 @@ def delete_command(
     access_key_id: Annotated[str, typer.Argument(help="The key's id: AKIA...")],
     config: Config = None,
     data_dir: DataDir = None,
+    as_json: AsJson = False,
 ) -> None:
     """Delete a key; a running server refuses it within a second."""
-    with _opened(config, data_dir, must_exist=True) as (_, keys):
+    with _opened(config, data_dir, must_exist=True) as (_, keys, _now):
         for record in keys.everywhere():
             if record.id == access_key_id:
                 keys.delete(record.account, access_key_id)
+                if as_json:
+                    output.show_json({"deleted": access_key_id})
                 return
         raise ResourceNotFoundException(
             f"There is no access key of the id {access_key_id}: see lambda-home keys list."
@@ -82,22 +94,26 @@ def delete_command(
 @contextmanager
 def _opened(
     config: Path | None, data_dir: Path | None, *, must_exist: bool = False
-) -> Iterator[tuple[Settings, AccessKeys]]:
-    """The settings and the keys of a data directory; errors end the command with one line."""
+) -> Iterator[tuple[Settings, AccessKeys, float]]:
+    """The settings, the keys of a data directory, and what time it is."""
+    from lambda_home.access.keys import AccessKeys  # noqa: PLC0415  half a second for nobody else
+    from lambda_home.clock import SystemClock  # noqa: PLC0415
+    from lambda_home.config import load  # noqa: PLC0415
+    from lambda_home.registry.database import Database  # noqa: PLC0415
+    from lambda_home.registry.resources import Resources  # noqa: PLC0415
+    from lambda_home.registry.secrets import open_vault  # noqa: PLC0415
+
+    settings = load(config, {"data": {"dir": str(data_dir)}} if data_dir else {})
+    if must_exist:
+        _refuse_missing(settings.data.database)
+    database = Database.open(settings.data.database)
     try:
-        settings = load(config, {"data": {"dir": str(data_dir)}} if data_dir else {})
-        if must_exist:
-            _refuse_missing(settings.data.database)
-        database = Database.open(settings.data.database)
-        try:
-            keys_of_setting = settings.secrets.key.get_secret_value()
-            vault = open_vault(keys_of_setting, settings.data.dir, database)
-            yield settings, AccessKeys(Resources(database), vault, SystemClock().monotonic)
-        finally:
-            database.close()
-    except LambdaHomeError as error:
-        typer.echo(f"lambda-home: {error}", err=True)
-        raise typer.Exit(1) from error
+        clock = SystemClock()
+        key_of_setting = settings.secrets.key.get_secret_value()
+        vault = open_vault(key_of_setting, settings.data.dir, database)
+        yield settings, AccessKeys(Resources(database), vault, clock.monotonic), clock.now()
+    finally:
+        database.close()
 
 
 def _refuse_missing(database: Path) -> None:
@@ -106,6 +122,19 @@ def _refuse_missing(database: Path) -> None:
             f"There is no database {database}: name the data directory of the server with"
             " --data-dir."
         )
+
+
+def _document(record: KeyRecord) -> dict[str, Any]:
+    return {
+        "access_key_id": record.id,
+        "account": record.account,
+        "user_name": record.user_name,
+        "arn": record.arn,
+        "role": str(record.role),
+        "requests_per_second": record.requests_per_second,
+        "enabled": record.is_enabled,
+        "created_at": output.moment(record.created_at * 1000),
+    }
 
 
 def _line(record: KeyRecord) -> str:

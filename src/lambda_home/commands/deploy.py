@@ -1,0 +1,172 @@
+"""`lambda-home deploy`: from a folder to a function that can be called; and `create`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lambda_home.commands import detection, output, project
+from lambda_home.commands.client import Client, connected
+from lambda_home.commands.deploying import Deployment, Outcome, Wanted
+from lambda_home.commands.endpoint import DEFAULT_ENDPOINT
+from lambda_home.commands.options import AsJson, EndpointUrl, Region
+from lambda_home.commands.packaging import Package, package_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("deploy")(deploy_command)
+    app.command("create")(create_command)
+
+
+def deploy_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder, one file, or a .zip.")],
+    name: Annotated[
+        str | None, typer.Option(help="The function's name; else the folder's.")
+    ] = None,
+    runtime: Annotated[str | None, typer.Option(help="As python3.12, nodejs22.x.")] = None,
+    handler: Annotated[str | None, typer.Option(help="As app.handler.")] = None,
+    role: Annotated[str | None, typer.Option(help="The ARN of its execution role.")] = None,
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    memory: Annotated[int | None, typer.Option(help="MB.")] = None,
+    timeout: Annotated[int | None, typer.Option(help="Seconds.")] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option("--env", metavar="NAME=VALUE", help="A variable; may be repeated."),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option("--layer", metavar="ARN", help="A version of a layer; may be repeated."),
+    ] = None,
+    url: Annotated[
+        bool | None,
+        typer.Option("--url", help="Give it a function URL that anybody may call."),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait until it can be called.")
+    ] = True,
+    as_json: AsJson = False,
+    endpoint_url: EndpointUrl = None,
+    region: Region = None,
+) -> None:
+    """Create a function from a folder, or update what differs.
+
+    Runtime and handler are found from the files; lambda-home.toml in the folder may say what flags
+    say. What .lambdaignore names stays out of the package.
+    """
+    flags = project.Project(
+        name=name,
+        runtime=runtime,
+        handler=handler,
+        role=role,
+        description=description,
+        memory=memory,
+        timeout=timeout,
+        environment=project.variables_of(env or []),
+        layers=layer or None,
+        url=url,
+    )
+    package = package_of(path)
+    folder = path if path.is_dir() else path.parent
+    told = (project.read_project(folder) if path.is_dir() else project.Project()).with_flags(flags)
+    entry = _entry(package, told)
+    wanted = Wanted(told.name or project.name_of(path), package.content, _settings(told, entry))
+    with connected(endpoint_url, region) as client:
+        deployment = Deployment(client, output.working, waits=wait)
+        outcome = deployment.bring(wanted)
+        function_url = deployment.url_of(wanted.name) if told.url else None
+        if as_json:
+            output.show_json(_document(outcome, function_url))
+        else:
+            _show(outcome, function_url, client)
+
+
+def create_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The function's name.")],
+    runtime: Annotated[str, typer.Argument(metavar="RUNTIME", help="As python3.12.")],
+    handler: Annotated[str, typer.Argument(metavar="HANDLER", help="As app.handler.")],
+    path: Annotated[Path, typer.Argument(metavar="ZIP", help="A .zip, a folder, or one file.")],
+    description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    memory: Annotated[int, typer.Option(help="MB.")] = 512,
+    timeout: Annotated[int, typer.Option(help="Seconds.")] = 3,
+    as_json: AsJson = False,
+    endpoint_url: EndpointUrl = None,
+    region: Region = None,
+) -> None:
+    """Create a function, as Lambda@Home's command line does; fails if there is one."""
+    told = project.Project(
+        runtime=runtime, handler=handler, description=description, memory=memory, timeout=timeout
+    )
+    package = package_of(path)
+    wanted = Wanted(name, package.content, _settings(told, _entry(package, told)))
+    with connected(endpoint_url, region) as client:
+        outcome = Deployment(client, output.working, only_new=True).bring(wanted)
+        if as_json:
+            output.show_json(_document(outcome, None))
+        else:
+            _show(outcome, None, client)
+
+
+def _entry(package: Package, told: project.Project) -> detection.Entry:
+    """What the function is started with, held against its files."""
+    files = detection.Files(package.names, package.executables, package.text)
+    this_python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    entry = detection.entry_of(files, told.runtime, told.handler, this_python)
+    if not told.layers:  # a layer may bring the handler
+        detection.check_handler(files, entry)
+        if (advice := detection.advice_of(files)) is not None:
+            output.note(f"If the function needs them: {advice}")
+    return entry
+
+
+def _settings(told: project.Project, entry: detection.Entry) -> dict[str, Any]:
+    """Members of CreateFunction and UpdateFunctionConfiguration, of what was said."""
+    environment = None if told.environment is None else {"Variables": told.environment}
+    members = {
+        "Runtime": entry.runtime,
+        "Handler": entry.handler,
+        "Role": told.role,
+        "Description": told.description,
+        "MemorySize": told.memory,
+        "Timeout": told.timeout,
+        "Environment": environment,
+        "Layers": told.layers,
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _document(outcome: Outcome, function_url: str | None) -> dict[str, Any]:
+    return {
+        "Action": outcome.action,
+        "Changes": outcome.changes,
+        "FunctionUrl": function_url,
+        "Configuration": outcome.configuration,
+    }
+
+
+def _show(outcome: Outcome, function_url: str | None, client: Client) -> None:
+    """Print what was done, and how to call the function."""
+    configuration = outcome.configuration
+    name = configuration["FunctionName"]
+    what = f" ({', '.join(outcome.changes)})" if outcome.changes else ""
+    typer.echo(
+        f"{name} is {outcome.action}{what}: {configuration.get('Runtime')},"
+        f" {configuration.get('Handler')}, {configuration.get('MemorySize')} MB,"
+        f" {configuration.get('Timeout')} s"
+    )
+    endpoint = client.access.endpoint
+    shown = shlex.quote(endpoint)
+    typer.echo("\nCall it:")
+    typer.echo(f"  lambda-home invoke {name} --payload '{{}}'{_flag(endpoint)}")
+    typer.echo(f"  aws lambda invoke --endpoint-url {shown} --function-name {name} out.json")
+    typer.echo(f"  curl {shlex.quote(f'{endpoint}/{name}')}")
+    if function_url:
+        typer.echo(f"  curl {shlex.quote(function_url)}")
+
+
+def _flag(endpoint: str) -> str:
+    return "" if endpoint == DEFAULT_ENDPOINT else f" --endpoint-url {shlex.quote(endpoint)}"

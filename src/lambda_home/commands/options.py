@@ -1,0 +1,32 @@
+"""Flags and arguments that several commands have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+EndpointUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--endpoint-url",
+        help="The server; else LAMBDA_HOME_ENDPOINT_URL, AWS_ENDPOINT_URL, http://127.0.0.1:9000.",
+        show_default=False,
+    ),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        "--region", help="The region; else AWS_REGION, AWS_DEFAULT_REGION.", show_default=False
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document, and nothing else, to stdout.")
+]
+FunctionName = Annotated[
+    str, typer.Argument(metavar="NAME", help="The function's name or ARN.", show_default=False)
+]
+Qualifier = Annotated[
+    str | None,
+    typer.Option("--qualifier", help="A version or alias of it.", show_default=False),
+]
