@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lambda-home-setup
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo test test-fuzz check bench bench-check bench-accept base-images lock wheel clean
+.PHONY: help setup run demo test test-fuzz soak check bench bench-check bench-accept base-images lock recipe-tools docs wheel wheelhouse image clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ test: setup ## Run all tests that this machine can run, two files at a time
 
 test-fuzz: setup ## Send 20,000 requests made from AWS's model (FUZZ_REQUESTS, FUZZ_SEED: how many, which)
 	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-20000} $(BIN)/pytest -q tests/fuzz $(ARGS)
+
+soak: setup ## Update and invoke a function 1,440 times (SOAK_ROUNDS), and look for what grows
+	@SOAK_ROUNDS=$${SOAK_ROUNDS:-1440} $(BIN)/pytest -q --timeout 0 tests/e2e/test_restarts.py -k row_9
 
 check: setup ## ruff, mypy --strict, import order, sizes
 	@$(BIN)/ruff check .
@@ -57,8 +60,36 @@ lock: setup ## Pin all dependencies anew, with hashes
 		--generate-hashes --no-header --no-annotate --python-version 3.11 \
 		-o runtimes/nodejs/requirements.lock
 
+docs: setup ## Build the documentation into site/, with warnings as errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict $(ARGS)
+
+recipe-tools: setup ## Install SAM, CDK and Serverless into .recipe-tools/, for the tests of docs/recipes
+	@$(BIN)/uv venv --quiet --allow-existing .recipe-tools/sam
+	@$(BIN)/uv pip install --quiet --python .recipe-tools/sam/bin/python aws-sam-cli==1.170.0
+	@npm install --prefix .recipe-tools/node --no-audit --no-fund --silent \
+		serverless@3.40.0 aws-cdk-lib@2.276.0 constructs@10.8.1
+
 wheel: setup ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel --no-isolation
 
+wheelhouse: setup ## Put all wheels that the server needs into dist/wheelhouse (once per lock file)
+	@if ! cmp -s requirements.lock dist/wheelhouse/requirements.lock; then \
+		rm -rf dist/wheelhouse && mkdir -p dist/wheelhouse && \
+		$(BIN)/python -m pip download --quiet --disable-pip-version-check --only-binary :all: \
+			--require-hashes -r requirements.lock -d dist/wheelhouse && \
+		$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps pip \
+			-d dist/wheelhouse && \
+		cp requirements.lock dist/wheelhouse/; fi
+
+IMAGE ?= lambda-home/server
+IMAGE_BASE ?= python:3.11-slim
+
+image: wheelhouse wheel ## Build the server's image (IMAGE, IMAGE_BASE: its name, one with Python)
+	@rm -rf dist/wheel && mkdir -p dist/wheel && \
+		cp "$$(ls -t dist/lambda_home-*.whl | head -n 1)" dist/wheel/
+	@tar -cf dist/context.tar -C $(CURDIR)/deploy Dockerfile -C $(CURDIR)/dist wheelhouse wheel
+	@docker build --quiet --network none --build-arg BASE=$(IMAGE_BASE) --tag $(IMAGE) \
+		- < dist/context.tar; code=$$?; rm -f dist/context.tar; exit $$code
+
 clean: ## Remove .venv, caches and build results (not data/)
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .recipe-tools dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis

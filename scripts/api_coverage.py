@@ -28,15 +28,12 @@ WORKS, STORED, NOT_YET = "works", "stored only", "not yet"
 ENDPOINTS: Final = frozenset({"Invoke", "InvokeWithResponseStream"})
 
 # Families that are kept and answered, and change nothing else: all operations whose name has the
-# word, but for layers, whose policies are looked at.
+# word, but for layers.
 STORED_ONLY: Final[Mapping[str, str]] = {
     "CapacityProvider": "no instances are started",
     "CodeSigning": "signatures are not checked",
     "EventSourceMapping": "states as on AWS; nothing is read from the sources yet",
-    "FunctionUrlConfig": "there is no HTTP front yet",
     "RuntimeManagement": "runtimes are those of the machine or its images",
-    "Permission": "callers are not checked against policies",
-    "Policy": "callers are not checked against policies",
 }
 _NO_EFFECT: Final = (
     "no effect: VpcConfig, FileSystemConfigs, KMSKeyArn, TracingConfig, SnapStart,"
@@ -52,6 +49,8 @@ NOTES: Final[Mapping[str, str]] = {
     "Invoke": "DurableExecutionName is ignored",
     "ListFunctions": "MasterRegion is ignored",
     "PutFunctionScalingConfig": "on every version, not only on managed instances",
+    "AddPermission": "asked for function URLs and callers of other accounts",
+    "PutResourcePolicy": "asked for function URLs and callers of other accounts",
     "PublishLayerVersion": "architectures and runtimes are kept and listed by, not enforced",
 }
 

@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
-import uvloop
 
-from lambda_home import __version__, keys_command, seed_settings
-from lambda_home.config import Settings, load
+from lambda_home import __version__
+from lambda_home.commands.failures import OneLineGroup
 from lambda_home.errors import LambdaHomeError
-from lambda_home.server import Running, serve
+
+if TYPE_CHECKING:
+    from lambda_home.server import Running
 
 _SWITCH_INTERVAL_S = 0.0005
 
 _log = structlog.get_logger(__name__)
 
+
+class Commands(OneLineGroup):
+    """The commands; but for those of this module, only a start that asks for them makes them."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; None if there is none."""
+        return super().get_command(ctx, cmd_name) or self._all().get(cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all."""
+        self._all()
+        return super().list_commands(ctx)
+
+    def _all(self) -> dict[str, Any]:
+        from lambda_home.commands.registration import commands  # noqa: PLC0415  serve needs none
+
+        known: dict[str, Any] = {**commands(), **self.commands}
+        self.commands.update(known)
+        return known
+
+
 app = typer.Typer(
+    cls=Commands,
     help="AWS Lambda on your own machine.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(keys_command.app, name="keys")
 
 
 class SandboxKind(StrEnum):
@@ -72,6 +92,12 @@ def serve_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     ] = False,
 ) -> None:
     """Run the server."""
+    import uvloop  # noqa: PLC0415  only this command needs what a server is made of
+
+    from lambda_home import seed_settings, server_log  # noqa: PLC0415
+    from lambda_home.config import load  # noqa: PLC0415
+    from lambda_home.server import serve  # noqa: PLC0415
+
     given: dict[str, dict[str, Any]] = {
         "server": {
             "bind": host,
@@ -91,7 +117,7 @@ def serve_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     try:
         seed = seed_settings.read(config, os.environ)
         settings = load(seed.file, flags, seed.values)
-        _configure_logging(settings)
+        server_log.configure(settings.logging)
         for warning in seed.warnings:
             _log.warning(warning)
         # A thread that writes logs or reads the registry holds the event loop up by one such
@@ -128,26 +154,6 @@ def announce(running: Running) -> None:
     typer.echo("aws lambda list-functions")
     typer.echo(f"curl {running.user_api}/api/healthz")
     sys.stdout.flush()
-
-
-def _configure_logging(settings: Settings) -> None:
-    level = logging.getLevelName(settings.logging.level.upper())
-    pretty = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    renderer: Any = (
-        structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", key="ts"),
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer("message"),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from lambda_home.bundled import bundled
 from lambda_home.errors import ConfigurationError
 
 ENV_PREFIX = "LAMBDA_HOME_"
+_OF_COMMANDS = frozenset({"LAMBDA_HOME_ENDPOINT_URL", "LAMBDA_HOME_TOKEN"})  # no settings
 DEFAULT_DB_URL = "sqlite://data/lhome.db"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -170,10 +171,32 @@ class SecretSettings(Section):
     key: SecretStr
 
 
+class LogSettings(Section):
+    """How much is kept of what functions log."""
+
+    max_mb: Positive
+    retention_days: Annotated[int, Field(ge=0)]
+    files: bool
+
+
 class LoggingSettings(Section):
     """The server's own log."""
 
     level: Literal["debug", "info", "warning", "error"]
+    format: Literal["auto", "json", "pretty"]
+    invocations: bool
+
+
+class TracingSettings(Section):
+    """Where traces of invocations are sent."""
+
+    otlp_endpoint: Url
+
+
+class TestingSettings(Section):
+    """What only tests of one's own need."""
+
+    virtual_clock: bool
 
 
 class Settings(BaseSettings):
@@ -201,7 +224,10 @@ class Settings(BaseSettings):
     asynchronous: AsyncSettings = Field(alias="async")
     access: AccessSettings
     secrets: SecretSettings
+    logs: LogSettings
     logging: LoggingSettings
+    tracing: TracingSettings
+    testing: TestingSettings
 
 
 def load(
@@ -249,7 +275,7 @@ def load(
 def _refuse_unknown_sections(environment: Mapping[str, str]) -> None:
     known = {field.alias or name for name, field in Settings.model_fields.items()}
     for variable in environment:
-        if not variable.upper().startswith(ENV_PREFIX):
+        if not variable.upper().startswith(ENV_PREFIX) or variable in _OF_COMMANDS:
             continue
         section = variable.upper().removeprefix(ENV_PREFIX).split("__")[0].lower()
         if section not in known or "__" not in variable:

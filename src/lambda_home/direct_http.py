@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _FAILED = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+_STATUS_AT = len("HTTP/1.1 ")
+_ZERO = ord("0")
 
 _log = structlog.get_logger(__name__)
 
@@ -126,7 +128,7 @@ class Reply:
     answer does not wait for its receipt alone, and a system call and a wake-up are saved.
     """
 
-    __slots__ = ("_connection", "_data", "closes", "gathers", "is_whole")
+    __slots__ = ("_connection", "_data", "closes", "gathers", "is_whole", "statuses")
 
     def __init__(self, connection: DirectConnection, *, closes: bool) -> None:
         self._connection = connection
@@ -134,6 +136,8 @@ class Reply:
         self.closes = closes
         self.gathers = False
         self.is_whole = True
+        # Where answers are counted by the first digit of their status, if anywhere.
+        self.statuses: list[int] | None = None
 
     @property
     def gone(self) -> bool:
@@ -150,6 +154,8 @@ class Reply:
         if self._data is None:
             self._data = data
             self.closes = self.closes or close
+            if self.statuses is not None:
+                self.statuses[data[_STATUS_AT] - _ZERO] += 1
             self._connection.flush()
 
     def start(self, head: bytes) -> None:
@@ -157,6 +163,8 @@ class Reply:
         if self._data is None:
             self._data = head
             self.is_whole = False
+            if self.statuses is not None:
+                self.statuses[head[_STATUS_AT] - _ZERO] += 1
             self._connection.flush()
 
     async def write(self, data: bytes) -> None:

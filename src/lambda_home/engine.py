@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from lambda_home.access.function_credentials import FunctionCredentials
 from lambda_home.access.keys import EnvironmentCredentials
 from lambda_home.access.roles import Role
-from lambda_home.clock import SystemClock
+from lambda_home.clock import Clock
 from lambda_home.config import Settings
 from lambda_home.invoker.admission import Admission
 from lambda_home.invoker.async_queue import AsyncQueue
@@ -25,10 +25,12 @@ from lambda_home.invoker.retries import Policy
 from lambda_home.invoker.routing import EvenDraws
 from lambda_home.invoker.sizes import SizesInUse
 from lambda_home.logs import LogStore
+from lambda_home.metrics import Metrics
 from lambda_home.packager.deployer import Deployer
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.aliases import Aliases
 from lambda_home.registry.changes import Change, ChangeKind
+from lambda_home.registry.clearing import Clearing
 from lambda_home.registry.configs import FunctionConfigs
 from lambda_home.registry.database import Database
 from lambda_home.registry.events import EventStore
@@ -43,7 +45,10 @@ from lambda_home.scheduler.machinery import Credentials, Machinery, NoCredential
 from lambda_home.scheduler.pool import PoolLimits
 from lambda_home.scheduler.scheduler import Scheduler
 from lambda_home.scheduler.spares import SpareLimits
+from lambda_home.server_log import InvocationLog
 from lambda_home.services import AwsServices
+from lambda_home.tracing import Tracing
+from lambda_home.user_api.statistics import Observed, Statistics
 from lambda_home.vault import Vault
 
 # A container with Python, its shim of the Docker daemon included; as a process it is less.
@@ -72,9 +77,19 @@ class Engine:
     changes: Changes
     vault: Vault
     secrets: Secrets
+    clearing: Clearing
+    logs: LogStore
+    clock: Clock
+    metrics: Metrics
+    statistics: Statistics
+    invocation_log: InvocationLog
+    tracing: Tracing | None
 
     async def work(self, stack: AsyncExitStack, grace_s: float) -> None:
         """Begin what goes on by itself; `stack` ends it, running invocations get `grace_s`."""
+        stack.push_async_callback(asyncio.to_thread, self.invocation_log.close)
+        if self.tracing is not None:
+            stack.push_async_callback(asyncio.to_thread, self.tracing.close)
         stack.push_async_callback(self.changes.close)
         stack.push_async_callback(self.scheduler.close, grace_s)
         if self.scheduler.spares.on:  # else nobody asks for sizes
@@ -90,16 +105,19 @@ class Engine:
         stack.push_async_callback(self.events.close)
 
 
-def build(
-    settings: Settings,
-    database: Database,
-    store: CodeStore,
-    logs: LogStore,
-    chosen: Chosen,
-    vault: Vault,
-) -> Engine:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What outlives the server, in its data directory."""
+
+    database: Database
+    store: CodeStore
+    logs: LogStore
+    vault: Vault
+
+
+def build(settings: Settings, kept: Kept, chosen: Chosen, clock: Clock) -> Engine:
     """Build everything; nothing runs yet."""
-    clock = SystemClock()
+    database, store, logs, vault = kept.database, kept.store, kept.logs, kept.vault
     temporary = EnvironmentCredentials()
     changes = Changes(asyncio.get_running_loop())
     registry = FunctionRegistry(database, changes.told)
@@ -109,6 +127,9 @@ def build(
     deployer = Deployer(
         registry, chosen.preparer, store, transition_s=settings.functions.transition_ms / 1000
     )
+    metrics = Metrics()
+    invocation_log = InvocationLog(on=settings.logging.invocations)
+    tracing = Tracing(settings.tracing.otlp_endpoint) if settings.tracing.otlp_endpoint else None
     scheduler = Scheduler(
         Machinery(
             sandbox=chosen.sandbox,
@@ -128,6 +149,8 @@ def build(
             own_endpoint=settings.functions.endpoint_url,
             secrets=secrets.values,
             credentials=_credentials(settings, temporary),
+            metrics=metrics,
+            observers=(invocation_log, *((tracing,) if tracing else ())),
         )
     )
     admission = Admission(settings.limits.max_global_concurrency)
@@ -168,6 +191,12 @@ def build(
         retrying.workers,
     )
     invoker.events = events
+    invoker.throttles = metrics
+    if tracing is not None:
+        invoker.traced = tracing.begin
+    parts = Observed(
+        registry, scheduler, events, resolver, logs, chosen.sandbox.name, chosen.statistics
+    )
     changes.listen(invoker, deployer, provisioner)
     return Engine(
         registry=registry,
@@ -188,6 +217,13 @@ def build(
         changes=changes,
         vault=vault,
         secrets=secrets,
+        clearing=Clearing(database, changes.told),
+        logs=logs,
+        clock=clock,
+        metrics=metrics,
+        statistics=Statistics(metrics, parts, clock.monotonic),
+        invocation_log=invocation_log,
+        tracing=tracing,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +18,15 @@ from lambda_home.access.roles import Role
 from lambda_home.access.sessions import Sessions
 from lambda_home.access.signed import Signing
 from lambda_home.arns import Scope
-from lambda_home.clock import SystemClock
+from lambda_home.clock import SystemClock, VirtualClock
+from lambda_home.cloudwatch.app import LogsApi
+from lambda_home.cloudwatch.operations import LogsBackend
+from lambda_home.cloudwatch.subscriptions import Subscriptions
 from lambda_home.companion.beside import Beside
 from lambda_home.config import Settings
 from lambda_home.direct_http import Head, Routes
 from lambda_home.engine import Engine
-from lambda_home.front.app import App, Front
+from lambda_home.front.app import App, Front, counted
 from lambda_home.front.direct import FrontRoutes
 from lambda_home.front.environments import ByHostName
 from lambda_home.functions import FunctionVersion
@@ -33,16 +37,22 @@ from lambda_home.gateway.route_access import RouteAccess
 from lambda_home.gateway.route_book import RouteBook, existing
 from lambda_home.gateway.url_index import UrlIndex
 from lambda_home.health import Health
+from lambda_home.operations.reset import Reset
 from lambda_home.user_api.app import UserApi
 from lambda_home.user_api.audit_admin import audit_routes
+from lambda_home.user_api.clock_admin import Passage, clock_routes
 from lambda_home.user_api.code_links import CodeLinks
 from lambda_home.user_api.invoke import InvokeRoutes
 from lambda_home.user_api.keys_admin import key_routes
+from lambda_home.user_api.logs_admin import log_routes
+from lambda_home.user_api.metrics_routes import metrics_routes
 from lambda_home.user_api.operations import Backend
+from lambda_home.user_api.reset_admin import reset_routes
 from lambda_home.user_api.response_stream import ResponseStreamEndpoint
 from lambda_home.user_api.routes_admin import admin_routes
 from lambda_home.user_api.secrets_admin import secret_routes
 from lambda_home.user_api.sessions_admin import session_routes
+from lambda_home.user_api.stats_admin import log_level_routes, stats_routes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,8 @@ class Entrance:
 
     user: Door
     functions: Door
+    logs: LogsApi
+    subscriptions: Subscriptions
 
 
 def build_entrance(
@@ -84,28 +96,50 @@ def build_entrance(
     streaming = ResponseStreamEndpoint(invoker, gate, others)
     user_api = UserApi(backend, streaming, gate, settings.defaults, health.report)
     book = _route_book(settings, engine)
+    logs, subscriptions = _logs(engine)
     for router in (
         admin_routes(book),
         secret_routes(engine.secrets, clock.now),
         key_routes(keys, clock.now),
         session_routes(keys, sessions, clock.monotonic),
         audit_routes(audit),
+        log_routes(engine.logs, engine.registry.get, engine.clock.now),
+        reset_routes(_reset(engine, book, beside, subscriptions)),
+        metrics_routes(engine.statistics),
+        stats_routes(engine.statistics),
+        log_level_routes(engine.invocation_log),
     ):
         user_api.include_router(router)
+    if isinstance(engine.clock, VirtualClock):
+        passage = Passage(engine.clock, engine.events, engine.scheduler, engine.logs.sweep)
+        user_api.include_router(clock_routes(passage))
     exchange = Exchange(invoker)
     is_open = settings.access.auth == "none"
-    proxy = PathProxy(book, exchange, RouteAccess(gate, "NONE" if is_open else "AWS_IAM"), clock)
+    route_access = RouteAccess(gate, "NONE" if is_open else "AWS_IAM")
+    proxy = PathProxy(book, exchange, route_access, engine.clock)
     index = UrlIndex(engine.configs, engine.policies)
     engine.changes.also(index.forget)
-    urls = FunctionUrls(index, exchange, gate, clock.now)
-    routes = FrontRoutes(gate, InvokeRoutes(invoker, gate, others), urls, proxy)
+    urls = FunctionUrls(index, exchange, gate, engine.clock.now)
+    statuses = engine.metrics.statuses
+    routes = FrontRoutes(gate, InvokeRoutes(invoker, gate, others), urls, proxy, statuses)
     return Entrance(
-        Door(Front(gate, user_api, beside.forwarder, audit.changed), routes),
         Door(
-            Front(inner, user_api, beside.forwarder, audit.changed),
+            counted(Front(gate, user_api, logs, beside.forwarder, audit.changed), statuses), routes
+        ),
+        Door(
+            Front(inner, user_api, logs, beside.forwarder, audit.changed),
             InvokeRoutes(invoker, inner, others),
         ),
+        logs,
+        subscriptions,
     )
+
+
+def _logs(engine: Engine) -> tuple[LogsApi, Subscriptions]:
+    exists = existing(engine.registry, engine.aliases)
+    subscriptions = Subscriptions(engine.logs, engine.resources, engine.invoker, exists)
+    backend = LogsBackend(engine.logs, subscriptions, threading.Lock())
+    return LogsApi(backend, engine.clock), subscriptions
 
 
 def _authentications(
@@ -127,6 +161,21 @@ def _route_book(settings: Settings, engine: Engine) -> RouteBook:
     book = RouteBook(engine.resources, here, SystemClock(), exists)
     book.load()
     return book
+
+
+def _reset(engine: Engine, book: RouteBook, beside: Beside, subscriptions: Subscriptions) -> Reset:
+    def reload() -> None:
+        book.load()
+        subscriptions.reload()
+
+    return Reset(
+        clearing=engine.clearing,
+        spares=engine.scheduler.spares,
+        events=engine.events,
+        clear_logs=engine.logs.clear,
+        reload_routes=reload,
+        reset_companion=beside.reset,
+    )
 
 
 def _host_rules(settings: Settings) -> HostRules:

@@ -8,6 +8,11 @@ The class name is AWS's error code, as botocore's model and `x-amzn-ErrorType` s
     └── ApiError                         has an AWS code, an HTTP status and a message
         ├── ValidationException          400  the request breaks the model's constraints
         ├── InvalidParameterValueException   400
+        ├── InvalidParameterException    400  CloudWatch Logs' form of a wrong parameter
+        ├── InvalidOperationException    400  CloudWatch Logs: not in this state of things
+        ├── ResourceAlreadyExistsException   400
+        ├── LimitExceededException       400
+        ├── TooManyTagsException         400
         ├── InvalidRequestContentException   400  the invoke payload is not JSON
         ├── RecursiveInvocationException 400  a function came up in a loop too often
         ├── SerializationException       400  the body is not the JSON object it must be
@@ -105,6 +110,36 @@ class ValidationException(ApiError):
 
 class InvalidParameterValueException(ApiError):
     """One of the parameters is not valid."""
+
+    status = 400
+
+
+class InvalidParameterException(ApiError):
+    """One of the parameters is not valid (CloudWatch Logs)."""
+
+    status = 400
+
+
+class InvalidOperationException(ApiError):
+    """The operation is not valid for the resource as it is (CloudWatch Logs)."""
+
+    status = 400
+
+
+class ResourceAlreadyExistsException(ApiError):
+    """The resource exists already (CloudWatch Logs)."""
+
+    status = 400
+
+
+class LimitExceededException(ApiError):
+    """There are as many resources of this kind as there may be (CloudWatch Logs)."""
+
+    status = 400
+
+
+class TooManyTagsException(ApiError):
+    """The resource would have more than 50 tags (CloudWatch Logs)."""
 
     status = 400
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from lambda_home.functions import FunctionVersion
+from lambda_home.trace_headers import TraceContext
 
 SYNC_PAYLOAD_LIMIT = 6 * 1024 * 1024 + 100
 ASYNC_PAYLOAD_LIMIT = 1024 * 1024
@@ -73,6 +74,42 @@ class Invocation:
     trace_id: str = ""
     tenant_id: str = ""
     sink: ResponseSink | None = None
+    trace: TraceContext | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Ended:
+    """What an invocation that is over leaves behind; times are monotonic seconds.
+
+    `error_type` is None where the function returned. `cold`: it waited for its environment, which
+    was `asked_at` some time and whose init phase of `init_ms` milliseconds was over at `ready_at`;
+    None if it failed.
+    """
+
+    invocation: Invocation
+    container_id: str
+    error_type: str | None
+    arrived_at: float
+    delivered_at: float
+    ended_at: float
+    duration_ms: float
+    billed_ms: int
+    peak_mb: int
+    cold: bool
+    asked_at: float
+    ready_at: float | None
+    init_ms: float
+
+
+class EndObserver(Protocol):
+    """Who hears of invocations that are over, once their callers have."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it wants to hear of them now."""
+
+    def __call__(self, ended: Ended, now: float) -> None:
+        """One is over; `now` is seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

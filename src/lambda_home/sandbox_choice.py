@@ -51,7 +51,7 @@ class Chosen:
 
     `gateway_address` gives the address, beside loopback, that the runtime API must listen on, once
     the sandbox is open; `check` raises if the sandbox does not work any more; `later` is done once
-    the server is ready.
+    the server is ready; `statistics` is what Docker says about itself, None without it.
     """
 
     sandbox: Sandbox
@@ -61,6 +61,7 @@ class Chosen:
     check: Callable[[], Awaitable[Any]]
     close: Callable[[], Awaitable[None]]
     later: Callable[[], Awaitable[None]]
+    statistics: Callable[[], Awaitable[dict[str, Any] | None]]
 
 
 async def choose(ground: Ground) -> Chosen:
@@ -98,6 +99,7 @@ def _find_base(ground: Ground) -> Callable[[Any], object]:
 def _docker(ground: Ground, client: Any, reason: str) -> Chosen:
     from lambda_home.packager.image import ImagePreparer  # noqa: PLC0415  see the module
     from lambda_home.sandboxes.docker import DockerSandbox  # noqa: PLC0415
+    from lambda_home.sandboxes.docker_statistics import statistics  # noqa: PLC0415
 
     settings = ground.settings.docker
     instance = instance_id(ground.data_dir)
@@ -131,7 +133,18 @@ def _docker(ground: Ground, client: Any, reason: str) -> Chosen:
     async def later() -> None:
         """Nothing is left for later."""
 
-    return Chosen(sandbox, preparer, reason, sandbox.gateway_address, check, close, later)
+    async def ask() -> dict[str, Any]:
+        return await asyncio.to_thread(statistics, client, available_memory())
+
+    return Chosen(sandbox, preparer, reason, sandbox.gateway_address, check, close, later, ask)
+
+
+def available_memory() -> int:
+    """Bytes of memory that this machine can still give out; 0 where it does not say."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return 0
 
 
 def _firewall(ground: Ground) -> Firewall:
@@ -170,4 +183,8 @@ async def _process(ground: Ground, reason: str) -> Chosen:
     async def later() -> None:
         await asyncio.to_thread(look_around, search)  # the first function would wait for this
 
-    return Chosen(sandbox, preparer, f"{how} ({reason})", lambda: None, nothing, nothing, later)
+    async def none() -> None:
+        """There is no Docker."""
+
+    reason = f"{how} ({reason})"
+    return Chosen(sandbox, preparer, reason, lambda: None, nothing, nothing, later, none)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import errno
 import gc
 import os
 import resource
 import shutil
 import signal
 import socket
-import tempfile
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -20,17 +19,19 @@ from pathlib import Path
 import structlog
 
 from lambda_home.access.audit import AuditLog
-from lambda_home.clock import SystemClock
+from lambda_home.clock import Clock, SystemClock, VirtualClock
 from lambda_home.companion.beside import Beside
 from lambda_home.config import ServerSettings, Settings
 from lambda_home.direct_http import DirectConnection
-from lambda_home.engine import build
+from lambda_home.engine import Kept, build
 from lambda_home.entrance import build_entrance
-from lambda_home.errors import ConfigurationError, LambdaHomeError
+from lambda_home.errors import ConfigurationError
 from lambda_home.front_limits import Patience
 from lambda_home.health import Check, Health, knock
 from lambda_home.listening import Listener, bind, port_of, tls_context
-from lambda_home.logs import LogStore
+from lambda_home.logs import LogLimits, LogStore
+from lambda_home.logs.text_files import TextFiles
+from lambda_home.operations import data_dir as data_dirs
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.database import Database
 from lambda_home.registry.secrets import open_vault
@@ -44,6 +45,7 @@ from lambda_home.user_api import protocol
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _USER_KEEP_ALIVE_S = 75
 _RUNTIME_GRACE_S = 2  # by then no environment is left
+_NO_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 _log = structlog.get_logger(__name__)
 
@@ -73,10 +75,19 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
         data_dir = _data_dir(settings, stack, ephemeral=ephemeral)
         beside = Beside(settings)
         stack.push_async_callback(beside.close)
-        running, later = await _start(settings, beside, data_dir, stack)
+        try:
+            running, later = await _start(settings, beside, data_dir, stack)
+        except OSError as error:
+            if error.errno not in _NO_DISK:
+                raise
+            raise data_dirs.unusable(data_dir, error) from error
         ready(running)
         # Nobody waits for these but the first operation of the control plane, if it comes at once.
-        await asyncio.gather(asyncio.to_thread(protocol.warm), later())
+        await asyncio.gather(
+            asyncio.to_thread(protocol.warm),
+            later(),
+            asyncio.to_thread(data_dirs.clear_leftovers),
+        )
         _collect_garbage_from_now_on()
         await stop.wait()
         _log.info("stopping")
@@ -96,20 +107,15 @@ async def _start(
     stack.callback(runtime_socket.close)
     runtime_port = port_of(runtime_socket)
 
-    temporary = data_dir != settings.data.dir
-    database = Database.open(data_dir / "lhome.db" if temporary else settings.data.database)
-    stack.callback(database.close)
-    vault = open_vault(settings.secrets.key.get_secret_value(), data_dir, database)
-    store = CodeStore(data_dir / "code")
-    logs = LogStore(data_dir / "logs", settings.data.log_max_mb * 1024 * 1024)
-    stack.callback(logs.close)
+    clock = VirtualClock() if settings.testing.virtual_clock else SystemClock()
+    kept = _kept(settings, data_dir, clock, stack)
     endpoints = RuntimeEndpoints()
     closed = (port_of(user_socket), *beside.ports)
-    chosen = await choose(Ground(settings, data_dir, store, endpoints, runtime_port, closed))
+    chosen = await choose(Ground(settings, data_dir, kept.store, endpoints, runtime_port, closed))
     stack.push_async_callback(chosen.close)
-    if temporary:  # what was made of the code goes with it
+    if _is_temporary(settings, data_dir):  # what was made of the code goes with it
         stack.push_async_callback(chosen.preparer.discard_except, frozenset())
-    engine = build(beside.settings, database, store, logs, chosen, vault)
+    engine = build(beside.settings, kept, chosen, clock)
 
     await engine.scheduler.open()
     checks: dict[str, Check] = {
@@ -134,6 +140,7 @@ async def _start(
     stack.push_async_callback(runtime.stop)
     await runtime.start()
     await engine.work(stack, settings.server.shutdown_grace_s)
+    await stack.enter_async_context(entrance.subscriptions)
 
     user = Listener(
         entrance.user.app,
@@ -145,6 +152,8 @@ async def _start(
     )
     await user.start()
     stack.push_async_callback(user.stop)
+    stack.callback(entrance.logs.close)
+    stack.callback(kept.logs.end_following)
     beside.start(f"http://127.0.0.1:{runtime_port}")
     running = Running(
         user_api=f"{'https' if tls else 'http'}://{_shown(settings.server.bind)}:{port_of(user_socket)}",
@@ -154,6 +163,30 @@ async def _start(
         data_dir=data_dir,
     )
     return running, chosen.later
+
+
+def _kept(settings: Settings, data_dir: Path, clock: Clock, stack: AsyncExitStack) -> Kept:
+    """Open what lies in the data directory; the stack closes it."""
+    is_temporary = _is_temporary(settings, data_dir)
+    database = Database.open(data_dir / "lhome.db" if is_temporary else settings.data.database)
+    stack.callback(database.close)
+    vault = open_vault(settings.secrets.key.get_secret_value(), data_dir, database)
+    logs = _log_store(settings, data_dir, clock)
+    stack.callback(logs.close)
+    return Kept(database, CodeStore(data_dir / "code"), logs, vault)
+
+
+def _is_temporary(settings: Settings, data_dir: Path) -> bool:
+    return data_dir != settings.data.dir
+
+
+def _log_store(settings: Settings, data_dir: Path, clock: Clock) -> LogStore:
+    group_bytes = settings.data.log_max_mb * 1024 * 1024
+    limits = LogLimits(
+        group_bytes, settings.logs.max_mb * 1024 * 1024, settings.logs.retention_days or None
+    )
+    text = TextFiles(data_dir / "logs", group_bytes) if settings.logs.files else None
+    return LogStore(data_dir / "logs.db", limits, text, now=clock.now)
 
 
 def _collect_garbage_from_now_on() -> None:
@@ -204,23 +237,12 @@ def _refuse_open_bind(settings: Settings) -> None:
 def _data_dir(settings: Settings, stack: AsyncExitStack, *, ephemeral: bool) -> Path:
     """Make and lock the data directory: two servers on one would tear each other down."""
     if ephemeral:
-        path = Path(tempfile.mkdtemp(prefix="lambda-home-"))
+        path, lock = data_dirs.make_temporary()
+        stack.callback(os.close, lock)
         stack.callback(shutil.rmtree, path, ignore_errors=True)
         return path
     path = settings.data.dir
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise LambdaHomeError(f"Cannot use the data directory {path}: {error.strerror}.") from error
-    stack.callback(os.close, lock)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise LambdaHomeError(
-            f"The data directory {path} is in use by another server: stop it, or give another"
-            " directory with --data-dir."
-        ) from error
+    stack.callback(os.close, data_dirs.take(path))
     return path
 
 

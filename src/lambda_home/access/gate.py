@@ -168,7 +168,10 @@ class Gate:
 
 def iam_action(action: str) -> str:
     """An action as IAM writes it."""
-    if ":" in action:
+    service, _, operation = action.partition(":")
+    if service == "logs" and operation[:1].isupper():
+        return action
+    if operation:
         return f"lambda-home:{action}"
     return "lambda:" + {
         "Invoke": "InvokeFunction",

@@ -50,8 +50,20 @@ _VERBS: Final[Mapping[Role, tuple[str, ...]]] = MappingProxyType(
 )
 """The verbs that names of AWS's operations begin with (and IAM's InvokeFunctionUrl)."""
 
+_WRITING_LOGS: Final = frozenset({"CreateLogGroup", "CreateLogStream", "PutLogEvents"})
+"""What AWSLambdaBasicExecutionRole allows functions."""
+
+_LOOKING_AT_LOGS: Final = (*_LOOKING, "Describe", "Filter", "Start")
+
 _READABLE: Final = frozenset(
-    {"functions:read", "rate-limits:read", "routes:read", "secrets:read", "stats:read"}
+    {
+        "functions:read",
+        "logs:read",
+        "rate-limits:read",
+        "routes:read",
+        "secrets:read",
+        "stats:read",
+    }
 )
 _OURS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
     {
@@ -70,15 +82,28 @@ _OURS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
 )
 """Actions of our own. Nobody can read a secret's value: `secrets:read` tells names."""
 
+_LOGS: Final = "logs:"
 _OPERATION = re.compile(r"([A-Z][a-z]+)(?:[A-Z][A-Za-z0-9]*)?")
 
 
 @lru_cache(maxsize=1024)
 def allows(role: Role, action: str) -> bool:
-    """Whether a role has an action: an operation of AWS's model, or one of ours ("keys:read")."""
+    """Whether a role has an action: an operation of AWS's model, or one of ours ("keys:read").
+
+    Operations of CloudWatch Logs have the name of the service before them ("logs:GetLogEvents").
+    """
     if role is Role.ADMIN:
         return True
+    if action.startswith(_LOGS) and (operation := _OPERATION.fullmatch(action, len(_LOGS))):
+        return _allows_logs(role, operation)
     operation = _OPERATION.fullmatch(action)
     if operation is not None:
         return operation[1] in _VERBS[role]
     return action in _OURS[role]
+
+
+def _allows_logs(role: Role, operation: re.Match[str]) -> bool:
+    """Viewers look, deployers do all; functions write what they log (and admins were let by)."""
+    if role is Role.INVOKER:
+        return operation[0].removeprefix(_LOGS) in _WRITING_LOGS
+    return role is Role.DEPLOYER or operation[1] in _LOOKING_AT_LOGS

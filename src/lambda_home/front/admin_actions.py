@@ -13,6 +13,14 @@ _AREAS: Final = (
     ("/api/admin/functions", "rate-limits"),
     ("/api/admin/audit", "audit"),
     ("/api/admin/spares", "stats"),
+    ("/api/admin/logs", "logs"),
+    ("/api/admin/log-level", "log-level"),
+    *(
+        (path, "stats")
+        for name in ("warm-pool", "docker-stats", "lambda-service-stats", "metrics")
+        for path in (f"/{name}", f"/api/{name}", f"/admin/{name}", f"/api/admin/{name}")
+    ),
+    ("/api/admin/reset", "reset"),
 )
 _READS: Final = frozenset({"GET", "HEAD"})
 SESSION_PATH: Final = "/api/admin/session"

@@ -8,6 +8,8 @@ from typing import Any, Final, Protocol
 
 from lambda_home.access.callers import Caller, put_caller
 from lambda_home.access.gate import BodyCheck, Entry, Gate
+from lambda_home.cloudwatch import app as cloudwatch
+from lambda_home.cloudwatch.names import is_change, operation_of
 from lambda_home.companion import forwarding
 from lambda_home.direct_http import FieldList, Head
 from lambda_home.errors import ApiError, UnknownOperationException
@@ -43,13 +45,14 @@ class Record(Protocol):
 
 
 class Front:
-    """The ASGI app of a port: the gate, then `user_api` or `companion`."""
+    """The ASGI app of a port: the gate, then `user_api`, `logs` or `companion`."""
 
     def __init__(
-        self, gate: Gate, user_api: App, companion: App, record: Record | None = None
+        self, gate: Gate, user_api: App, logs: App, companion: App, record: Record | None = None
     ) -> None:
         self._gate = gate
         self._user_api = user_api
+        self._logs = logs
         self._companion = companion
         self._record = record
 
@@ -72,6 +75,8 @@ class Front:
         except ApiError as error:
             if target is Target.COMPANION:
                 await forwarding.send_error(send, head, error)
+            elif target is Target.LOGS:
+                await cloudwatch.send_error(send, error, new_request_id())
             else:
                 await send_error(send, error, new_request_id())
         except ClientGone:
@@ -98,10 +103,14 @@ class Front:
         caller, receive = await _proven(entry, limit_of(target), scope, receive)
         put_caller(scope, caller)
         action = _action_of(head, target, scope)
+        answerer = self._user_api
         if target is Target.ADMIN:
             self._gate.allow(caller, action, path)
-        if self._record is None or scope["method"] in _READS or not action:
-            await self._user_api(scope, receive, send)
+        elif target is Target.LOGS:
+            self._gate.allow(caller, action)
+            answerer = self._logs
+        if self._record is None or not _is_change(target, action, scope["method"]):
+            await answerer(scope, receive, send)
             return
         status = 0
 
@@ -110,8 +119,9 @@ class Front:
             status = message.get("status", status)
             await send(message)
 
-        await self._user_api(scope, receive, watched)
-        self._record(caller, head.client, action, path, status)
+        await answerer(scope, receive, watched)
+        resource = scope.get(cloudwatch.RESOURCE, path)
+        self._record(caller, head.client, action, resource, status)
 
     async def _forward(self, entry: Entry, scope: Scope, receive: Receive, send: Send) -> None:
         proved = entry.prove_head() if entry.caller is None else None
@@ -153,6 +163,20 @@ def _adding(fields: FieldList, send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+def counted(app: App, statuses: list[int]) -> App:
+    """`app`, whose answers are counted by the first digit of their status."""
+
+    async def counting(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                statuses[message["status"] // 100] += 1
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return counting
 
 
 async def _refuse_longer(limit: int, scope: Scope, receive: Receive) -> None:
@@ -205,6 +229,15 @@ def _action_of(head: Head, target: Target, scope: Scope) -> str:
     """What a request asks for; empty for an operation that AWS's model has not."""
     if target is Target.ADMIN:
         return admin_action(scope["method"], scope["path"])
+    if target is Target.LOGS:
+        return f"logs:{operation_of(head.headers)}"
     path, query = head.path.decode("latin-1"), head.query.decode("latin-1")
     found = match(scope["method"], path, query)
     return found.operation_name if found else ""
+
+
+def _is_change(target: Target, action: str, method: str) -> bool:
+    """Whether a request is noted in the audit log."""
+    if target is Target.LOGS:
+        return is_change(action.partition(":")[2])
+    return bool(action) and method not in _READS

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from lambda_home.cloudwatch.names import REQUEST_LIMIT as LOGS_LIMIT
 from lambda_home.errors import RequestEntityTooLargeException
 from lambda_home.front.targets import Target
 from lambda_home.functions import CREATE_REQUEST_LIMIT
@@ -22,6 +23,7 @@ BODY_LIMITS: Final[Mapping[Target, int]] = {
     Target.PROXY: CREATE_REQUEST_LIMIT,  # on ASGI: operations that AWS's model has not
     Target.COMPANION: CREATE_REQUEST_LIMIT,  # if the body must be seen for its signature
     Target.ADMIN: ADMIN_LIMIT,
+    Target.LOGS: LOGS_LIMIT,
     Target.HEALTH: 0,
     Target.CODE: 0,
 }

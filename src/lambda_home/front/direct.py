@@ -16,14 +16,24 @@ class FrontRoutes:
     What none of the three takes goes on to ASGI, and meets the gate there.
     """
 
-    def __init__(self, gate: Gate, invokes: Routes, urls: Routes, proxy: PathProxy) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        invokes: Routes,
+        urls: Routes,
+        proxy: PathProxy,
+        statuses: list[int] | None = None,
+    ) -> None:
+        """`statuses` counts answers by the first digit of their status."""
         self._gate = gate
+        self._statuses = statuses
         self._invokes = invokes
         self._proxy = proxy
         self._others: dict[Target, Routes] = {Target.FUNCTION_URL: urls, Target.PROXY: proxy}
 
     def begin(self, head: Head, reply: Reply) -> Body | None:
         """Take a request, or leave it to ASGI."""
+        reply.statuses = self._statuses
         target = target_of(head)
         if target is Target.LAMBDA:
             return self._invokes.begin(head, self._for_pages(head, reply))

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from lambda_home.cloudwatch.names import operation_of
 from lambda_home.companion.targets import service_of
 from lambda_home.direct_http import Head
 
@@ -20,6 +21,8 @@ _API_PATH = re.compile(rb"/20\d\d-\d\d-\d\d/")
 _ADMIN: Final = (b"/api/", b"/admin/")
 _HEALTH: Final = frozenset({b"/healthz", b"/api/healthz"})
 _CODE: Final = b"/api/code/"
+_STATISTICS: Final = frozenset({b"/metrics", b"/docker-stats", b"/lambda-service-stats"})
+_LOGS: Final = "logs"
 _OURS: Final = frozenset({None, "lambda", "execute-api"})
 
 
@@ -31,6 +34,7 @@ class Target(StrEnum):
     HEALTH = "health"
     CODE = "code"
     FUNCTION_URL = "function URL"
+    LOGS = "CloudWatch Logs"
     COMPANION = "companion"
     PROXY = "path proxy"
 
@@ -45,9 +49,11 @@ def target_of(head: Head) -> Target:
         return Target.LAMBDA if service_of(head) in _OURS else Target.COMPANION
     service = service_of(head)
     if service not in _OURS:
-        return Target.COMPANION
+        # What we do not perform of CloudWatch Logs is the companion's.
+        is_performed = service == _LOGS and operation_of(head.headers) is not None
+        return Target.LOGS if is_performed else Target.COMPANION
     if path in _HEALTH:
         return Target.HEALTH
-    if path.startswith(_ADMIN):
+    if path in _STATISTICS or path.startswith(_ADMIN):
         return Target.CODE if path.startswith(_CODE) else Target.ADMIN
     return Target.FUNCTION_URL if path.startswith(URL_PREFIX) else Target.PROXY
