@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lambda-home-setup
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo test test-fuzz soak check bench bench-check bench-accept base-images lock recipe-tools docs wheel wheelhouse image clean
+.PHONY: help setup run demo test test-slow test-fuzz soak check bench bench-check bench-accept base-images lock recipe-tools docs wheel wheelhouse image clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,8 +21,11 @@ run: setup ## Start the server on 127.0.0.1:9000 and 127.0.0.1:9001
 demo: setup ## Create and invoke a Python and a Node.js function, print timings, clean up
 	@$(BIN)/python scripts/demo.py $(ARGS)
 
-test: setup ## Run all tests that this machine can run, two files at a time
-	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+test: setup ## Run the tests that this machine can run, two files at a time
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+
+test-slow: setup ## Run the few that take long: crashes, restarts under load, power cuts, pages of the documentation
+	@$(BIN)/pytest -n 2 --dist loadfile -m slow $(ARGS)
 
 test-fuzz: setup ## Send 20,000 requests made from AWS's model (FUZZ_REQUESTS, FUZZ_SEED: how many, which)
 	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-20000} $(BIN)/pytest -q tests/fuzz $(ARGS)

@@ -182,6 +182,7 @@ class Shell:
         return printed, "the shell ended"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_commands_of_the_pages_do_what_they_say(server: LiveServer) -> None:
     shell = Shell(server.data_dir.parent)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from folders import below
 from functions_under_test import create, fresh_name, invoke
 from live import LiveServer
 from observing import until
@@ -59,7 +60,7 @@ def state(client: LambdaClient, target: LiveServer) -> object:
     functions = client.list_functions()["Functions"]
     top = target.data_dir.parent
     mine = ("data/lhome.db", "data/logs", "data/tasks", "data/audit")
-    files = {str(path.relative_to(top)) for path in top.rglob("*")}
+    files = {str(path.relative_to(top)) for path in below(top)}
     return (
         [(found["FunctionName"], found["RevisionId"]) for found in functions],
         {name for name in files if not name.startswith(mine)},
@@ -129,6 +130,11 @@ def test_a_handler_is_looked_up_and_never_executed(client: LambdaClient, handler
     assert not Path(TOUCH).exists()
 
 
+def outside_the_logs(target: LiveServer) -> set[Path]:
+    """Everything in the data directory and around it, but for logs."""
+    return {path for path in below(target.data_dir.parent) if "logs" not in path.parts}
+
+
 @pytest.mark.parametrize(
     "group", ["../../../../tmp/evil", "/../..//x", "a/../../../../b", "/etc/x"]
 )
@@ -136,7 +142,7 @@ def test_a_log_group_lies_where_logs_lie(
     client: LambdaClient, target: LiveServer, group: str
 ) -> None:
     name = fresh_name("logs")
-    before = {path for path in target.data_dir.parent.rglob("*") if "logs" not in path.parts}
+    before = outside_the_logs(target)
     create(client, ECHO, name, LoggingConfig={"LogGroup": f"{group}-{name}"})
     assert invoke(client, name, 1).payload == 1
     logs = target.data_dir / "logs"
@@ -149,7 +155,7 @@ def test_a_log_group_lies_where_logs_lie(
     assert file.resolve().is_relative_to(logs.resolve())
     assert not Path(f"/etc/x-{name}.log").exists()
     assert not list(Path("/tmp").glob(f"evil-{name}*"))
-    now = {path for path in target.data_dir.parent.rglob("*") if "logs" not in path.parts}
+    now = outside_the_logs(target)
     fresh = {
         path
         for path in now - before

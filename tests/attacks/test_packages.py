@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from folders import below
 from functions_under_test import PYTHON, QUICK_WAITER, create, fresh_name, invoke
 from live import ROLE, LiveServer
 from polling import refusal
@@ -64,7 +65,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 def tree(target: LiveServer) -> set[str]:
     """Everything around and in the data directory, but what a server writes by itself."""
     top = target.data_dir.parent
-    found = {str(path.relative_to(top)) for path in top.rglob("*")}
+    found = {str(path.relative_to(top)) for path in below(top)}
     mine = ("data/lhome.db", "data/logs", "data/tasks", "data/audit")
     return {name for name in found if not name.startswith(mine)}
 

@@ -75,6 +75,7 @@ def update_until_it_fails(client: LambdaClient, name: str, state: dict[str, int]
             state["done"] = state["tried"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_row_12_a_server_killed_while_it_updates_code_has_the_old_or_the_new(
     tmp_path: Path,

@@ -104,6 +104,7 @@ def test_an_extension_hears_of_invocations_and_of_the_end(kind: str) -> None:
         assert len(heard) == 5
 
 
+@pytest.mark.slow
 def test_an_extension_that_hangs_is_killed_and_does_not_hold_the_server_up(
     kind: str, tmp_path: Path
 ) -> None:

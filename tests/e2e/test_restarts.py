@@ -110,6 +110,7 @@ def stopped_while_asleep(server: LiveServer, sleeper: str) -> None:
         assert [call.result().payload for call in calls] == ["slept"] * 3
 
 
+@pytest.mark.slow
 def test_a_restart_under_load_fails_no_request_that_was_accepted(tmp_path: Path) -> None:
     flags = ("--sandbox", "process", "--data-dir", str(tmp_path / "data"))
     with LiveServer(*flags) as first:
@@ -133,6 +134,7 @@ def test_a_restart_under_load_fails_no_request_that_was_accepted(tmp_path: Path)
 # ---------------------------------------------------------------------------- 14: a power cut
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(power_cut.why_not() is not None, reason=str(power_cut.why_not()))
 def test_row_14_after_a_power_cut_nothing_acknowledged_is_missing(tmp_path: Path) -> None:
     data, synced = tmp_path / "data", tmp_path / "synced"
@@ -176,7 +178,10 @@ def test_row_14_after_a_power_cut_nothing_acknowledged_is_missing(tmp_path: Path
         kept = {row[0] for row in database.execute("SELECT request_id FROM events")}
     missing = set(acknowledged) - kept
     assert not missing, f"{len(missing)} of {len(acknowledged)} accepted events are lost"
-    with LiveServer("--sandbox", "process", "--data-dir", str(after)) as server:
+    # What sleeps need not end well.
+    hasty = {"LAMBDA_HOME_SERVER__SHUTDOWN_GRACE_S": "0.5"}
+    flags = ("--sandbox", "process", "--data-dir", str(after))
+    with LiveServer(*flags, environment=hasty) as server:
         client = server.client()
         client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=QUICK_WAITER)
         assert invoke(client, name).payload == "new"
@@ -202,6 +207,7 @@ def used(server: LiveServer) -> dict[str, int]:
     }
 
 
+@pytest.mark.slow
 def test_row_9_code_updates_and_invokes_without_end_hold_on_to_nothing() -> None:
     """A day's updates, one a minute, are `make soak`; these are half an hour's."""
     rounds = int(os.environ.get("SOAK_ROUNDS", "24"))

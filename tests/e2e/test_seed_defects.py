@@ -60,6 +60,7 @@ def test_3_a_dead_environment_steals_no_later_invocation(aws: LambdaClient) -> N
         assert invoke(aws, name, 0).error is None
 
 
+@pytest.mark.slow
 def test_4_an_environment_in_use_is_not_soft_stopped_under_load(server: LiveServer) -> None:
     kind = server.facts["sandbox"].split(":")[0]
     with LiveServer("--sandbox", kind, "--ephemeral", environment=short_idle(300, 900)) as live:
@@ -172,6 +173,7 @@ def test_reserved_concurrency_zero_refuses_at_once_and_does_not_hang(aws: Lambda
     assert time.monotonic() - start < 1
 
 
+@pytest.mark.slow
 def test_the_global_limit_is_that_of_the_configuration(server: LiveServer) -> None:
     kind = server.facts["sandbox"].split(":")[0]
     limit = {"LAMBDA_HOME_LIMITS__MAX_GLOBAL_CONCURRENCY": "2"}

@@ -12,7 +12,7 @@ from parity.likely_errors import CONFLICT, NOT_FOUND, ROWS, VALIDATION, F, Row
 from parity.packages import package
 from parity.replay import Target
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = pytest.mark.process
 
 ACCOUNT = "520000000001"
 HERE = f"arn:aws:lambda:us-east-1:{ACCOUNT}"

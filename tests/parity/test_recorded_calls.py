@@ -9,7 +9,7 @@ from parity.cases import Case, all_cases
 from parity.exceptions import EXCEPTIONS
 from parity.replay import Outcome, Target, replay_all
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = pytest.mark.process
 
 REPLAYED = [case for case in all_cases().values() if case.is_replayed]
 EQUAL = [case for case in REPLAYED if case.name not in EXCEPTIONS]

@@ -15,7 +15,7 @@ from parity.error_scenes import Step
 from parity.recorded_errors import recorded_errors
 from parity.replay import MOTO_ACCOUNT, Target, Values, is_moving
 
-pytestmark = [pytest.mark.process, pytest.mark.slow]
+pytestmark = pytest.mark.process
 
 SCENES: Mapping[str, tuple[str, Sequence[Step]]] = {
     "creating": ("510000000001", error_scenes.CREATING),
