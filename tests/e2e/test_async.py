@@ -400,7 +400,6 @@ def callers(server: LiveServer, name: str, number: int) -> Iterator[list[Caller]
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_burst_of_5000_events_is_completed_and_each_runs_once(listener: Listener) -> None:
     with LiveServer("--ephemeral", "--sandbox", "process") as server:
         name = create(server.client(), listener.source)
@@ -412,7 +411,6 @@ def test_a_burst_of_5000_events_is_completed_and_each_runs_once(listener: Listen
         assert listener.runs == Counter(ids)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_events_acknowledged_by_a_killed_server_are_run_by_the_next(
     listener: Listener, tmp_path: Path

@@ -23,7 +23,6 @@ def _run(*words: str | Path, cwd: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_a_server_from_the_wheel_runs_in_an_empty_folder(tmp_path: Path) -> None:
     build = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path)
     _run(*build, ROOT, cwd=tmp_path)
