@@ -8,6 +8,20 @@ from raw_http import request
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
+INVOCATION_FIELDS = [
+    "ts",
+    "level",
+    "message",
+    "function",
+    "version",
+    "req_id",
+    "container_id",
+    "duration_ms",
+    "billed_ms",
+    "mem_peak_mb",
+]
+"""The fields of an invocation's line in the server's log, in their order: Lambda@Home's."""
+
 
 def scraped(server: LiveServer, path: str = "/metrics", **headers: str) -> Series:
     """All samples, by name and labels."""

@@ -14,7 +14,7 @@ from live import LiveServer
 from observing import WITHOUT_SPARES, until
 from polling import refusal
 from raw_http import request
-from scraping import Series, figure, scraped
+from scraping import INVOCATION_FIELDS, Series, figure, scraped
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -32,18 +32,6 @@ def handler(event, context):
     return os.environ["AWS_LAMBDA_LOG_STREAM_NAME"]
 """
 BROKEN = "raise RuntimeError('no init')\n"
-FIELDS = [
-    "ts",
-    "level",
-    "message",
-    "function",
-    "version",
-    "req_id",
-    "container_id",
-    "duration_ms",
-    "billed_ms",
-    "mem_peak_mb",
-]
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +109,7 @@ def test_the_six_metrics_move_and_each_invocation_is_a_line(
 
     lines = lines_of(server, name, 6)
     assert len(lines) == 6
-    assert all(list(line) == FIELDS for line in lines)
+    assert all(list(line) == INVOCATION_FIELDS for line in lines)
     assert len({line["req_id"] for line in lines}) == 6
     assert len({line["container_id"] for line in lines}) == 3
     assert [line["message"] for line in lines] == [

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from scraping import INVOCATION_FIELDS
 
 from lambda_home import server_log
 from lambda_home.arns import Scope
@@ -16,18 +17,6 @@ from lambda_home.functions import Code, FunctionVersion
 from lambda_home.invocations import Ended, Invocation
 
 HERE = Scope("000000000000", "us-east-1")
-FIELDS = [
-    "ts",
-    "level",
-    "message",
-    "function",
-    "version",
-    "req_id",
-    "container_id",
-    "duration_ms",
-    "billed_ms",
-    "mem_peak_mb",
-]
 NOW = 1_790_000_000.25
 
 
@@ -73,7 +62,7 @@ def test_an_invocation_has_exactly_the_fields_of_lambda_at_home() -> None:
     log(ended("Sandbox.Timedout"), NOW)
     log.close()
     first, second = lines(stream)
-    assert list(first) == FIELDS
+    assert list(first) == INVOCATION_FIELDS
     assert first == {
         "ts": "2026-09-21T14:13:20.250000Z",
         "level": "info",

@@ -77,17 +77,20 @@ class Rules(Protocol):
 class Known:
     """An entry of somebody who needs to prove nothing (more)."""
 
-    __slots__ = ("caller",)
+    __slots__ = ("_caller",)
 
     def __init__(self, caller: Caller) -> None:
-        self.caller: Caller | None = caller
+        self._caller = caller
+
+    @property
+    def caller(self) -> Caller | None:
+        """The caller."""
+        return self._caller
 
     def prove(self, body: bytes) -> Caller:
         """The caller."""
         del body
-        if self.caller is None:
-            raise AssertionError("somebody known is nobody")
-        return self.caller
+        return self._caller
 
     def prove_head(self) -> tuple[Caller, BodyCheck] | None:
         """Nothing is to be proved by a body."""

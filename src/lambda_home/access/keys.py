@@ -79,6 +79,19 @@ class KeyRecord:
         """The user's ARN."""
         return f"arn:{PARTITION}:iam::{self.account}:user/{self.user_name}"
 
+    def document(self, created_at: str) -> dict[str, Any]:
+        """All of it as a JSON object; `created_at` as whoever shows it writes moments."""
+        return {
+            "access_key_id": self.id,
+            "account": self.account,
+            "user_name": self.user_name,
+            "arn": self.arn,
+            "role": str(self.role),
+            "requests_per_second": self.requests_per_second,
+            "enabled": self.is_enabled,
+            "created_at": created_at,
+        }
+
 
 class EnvironmentCredentials:
     """Credentials of execution environments, good until they are revoked."""
@@ -173,6 +186,13 @@ class AccessKeys:
         if known.key is None:
             known.key = self._usable(access_key_id, known.document)
         return known.key
+
+    def with_secret(self, access_key_id: str, secret: str) -> AccessKey | None:
+        """The key that an id and its secret name; None for a wrong secret. Raises as `find`."""
+        key = self.find(access_key_id)
+        known = key.secret if key is not None else ""
+        given = secret.encode("utf-8", "surrogatepass")
+        return key if hmac.compare_digest(known.encode(), given) else None
 
     def create(
         self,

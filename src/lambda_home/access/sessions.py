@@ -11,6 +11,7 @@ import math
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
+from http.cookies import CookieError, SimpleCookie
 from typing import Final, Protocol
 
 from lambda_home.errors import ThrottleReason, TooManyRequestsException
@@ -97,6 +98,15 @@ class FailedLogins:
     def _debt(self, group: str, now: float) -> float:
         count, at = self._debts.get(group, (0.0, now))
         return max(0.0, count - (now - at) / _FORGIVEN_S)
+
+
+def token_in(cookies: str) -> str | None:
+    """The token of a session in a Cookie header; None if there is none."""
+    try:
+        found = SimpleCookie(cookies).get(COOKIE)
+    except CookieError:
+        return None
+    return found.value if found is not None else None
 
 
 def _digest(token: str) -> bytes:

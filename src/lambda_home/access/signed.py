@@ -6,17 +6,15 @@ Sources: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Callable
 from datetime import datetime
-from http.cookies import CookieError, SimpleCookie
 from typing import Final, Protocol
 
 from lambda_home.access import signatures
 from lambda_home.access.callers import Caller, Callers
 from lambda_home.access.gate import BodyCheck, Entry, Known
 from lambda_home.access.keys import AccessKey
-from lambda_home.access.sessions import COOKIE
+from lambda_home.access.sessions import token_in
 from lambda_home.access.signed_chunks import ChunkDecoder, mismatch
 from lambda_home.arns import Scope
 from lambda_home.direct_http import Head
@@ -27,7 +25,7 @@ from lambda_home.errors import (
     TooManyRequestsException,
     UnrecognizedClientException,
 )
-from lambda_home.invoker.rate_limits import TokenBucket
+from lambda_home.invoker.rate_limits import RateLimits
 
 _BEARER: Final = b"bearer "
 _UNSIGNED: Final = "UNSIGNED-PAYLOAD"
@@ -38,6 +36,9 @@ class KeyRing(Protocol):
 
     def find(self, access_key_id: str, session_token: str | None = None) -> AccessKey | None:
         """A key that may be used now; raises ApiError for a token that is not its own."""
+
+    def with_secret(self, access_key_id: str, secret: str) -> AccessKey | None:
+        """The key that an id and its secret name; raises as `find`."""
 
 
 class SessionBook(Protocol):
@@ -69,7 +70,7 @@ class Signing:
         self._region = default_region
         self._now = now
         self._monotonic = monotonic
-        self._buckets: dict[str, TokenBucket] = {}
+        self._limits = RateLimits()
 
     def identify(self, head: Head) -> Entry:
         """Who sends a request; raises ApiError where that cannot be told, or cannot be true."""
@@ -91,16 +92,10 @@ class Signing:
 
     def _spend(self, key: AccessKey) -> None:
         """Count a request; only of those who have proved that the key is theirs."""
-        if key.requests_per_second is not None:
-            self._take(key.id, key.requests_per_second)
-
-    def _take(self, key_id: str, per_second: int) -> None:
         now = self._monotonic()
-        bucket = self._buckets.get(key_id)
+        bucket = self._limits.set(key.id, key.requests_per_second, now)
         if bucket is None:
-            bucket = self._buckets[key_id] = TokenBucket(per_second, now)
-        elif bucket.per_second != per_second:
-            bucket.change(per_second, now)
+            return
         try:
             bucket.take(now)
         except TooManyRequestsException as error:
@@ -114,25 +109,14 @@ class Signing:
         if given[: len(_BEARER)].lower() != _BEARER:
             return None
         key_id, _, secret = given[len(_BEARER) :].strip().decode("latin-1").partition(":")
-        return self.by_secret(key_id, secret)
-
-    def by_secret(self, key_id: str, secret: str) -> AccessKey:
-        """The key that an id and its secret name. Raises UnrecognizedClientException."""
-        key = self._keys.find(key_id)
-        known = key.secret if key is not None else ""
-        if not hmac.compare_digest(known.encode(), secret.encode()) or key is None:
+        key = self._keys.with_secret(key_id, secret)
+        if key is None:
             raise unrecognized()
         return key
 
     def _by_session(self, head: Head) -> AccessKey | None:
-        given = head.headers.get(b"cookie")
-        if not given:
-            return None
-        try:
-            cookie = SimpleCookie(given.decode("latin-1")).get(COOKIE)
-        except CookieError:
-            return None
-        key_id = self._sessions.find(cookie.value) if cookie is not None else None
+        token = token_in(head.headers.get(b"cookie", b"").decode("latin-1"))
+        key_id = self._sessions.find(token) if token is not None else None
         return self._keys.find(key_id) if key_id is not None else None
 
 

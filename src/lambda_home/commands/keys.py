@@ -125,16 +125,7 @@ def _refuse_missing(database: Path) -> None:
 
 
 def _document(record: KeyRecord) -> dict[str, Any]:
-    return {
-        "access_key_id": record.id,
-        "account": record.account,
-        "user_name": record.user_name,
-        "arn": record.arn,
-        "role": str(record.role),
-        "requests_per_second": record.requests_per_second,
-        "enabled": record.is_enabled,
-        "created_at": output.moment(record.created_at * 1000),
-    }
+    return record.document(output.moment(record.created_at * 1000))
 
 
 def _line(record: KeyRecord) -> str:

@@ -226,11 +226,16 @@ async def _proven(
 
 
 def _action_of(head: Head, target: Target, scope: Scope) -> str:
-    """What a request asks for; empty for an operation that AWS's model has not."""
+    """What a request asks for; empty for what AWS's model has not, and for reads of Lambda's.
+
+    Of the latter nobody notes anything, and who answers them looks the operation up.
+    """
     if target is Target.ADMIN:
         return admin_action(scope["method"], scope["path"])
     if target is Target.LOGS:
         return f"logs:{operation_of(head.headers)}"
+    if scope["method"] in _READS:
+        return ""
     path, query = head.path.decode("latin-1"), head.query.decode("latin-1")
     found = match(scope["method"], path, query)
     return found.operation_name if found else ""

@@ -8,6 +8,7 @@ from lambda_home.access.gate import Gate
 from lambda_home.arns import FunctionRef
 from lambda_home.direct_http import Head
 from lambda_home.gateway.routes import Route
+from lambda_home.gateway.url_rules import iam_of
 
 _ACTION = "routes:invoke"
 
@@ -32,13 +33,4 @@ class RouteAccess:
             self._gate.same_site(head)  # a session's cookie comes along from any page
         caller = self._gate.identify(head).prove(body)
         self._gate.allow(caller, _ACTION, ref.qualified_arn)
-        user_id = caller.user_id or caller.key_id
-        return {
-            "accessKey": caller.key_id,
-            "accountId": caller.scope.account,
-            "callerId": user_id,
-            "cognitoIdentity": None,
-            "principalOrgId": None,
-            "userArn": caller.arn,
-            "userId": user_id,
-        }
+        return iam_of(caller)

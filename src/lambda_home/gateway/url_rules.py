@@ -233,14 +233,15 @@ def event_of(
         api_id=url.id,
         domain_name=host if address.region else f"{url.id}.lambda-url.{region}.localhost",
         domain_prefix=url.id,
-        authorizer=None if caller is None else {"iam": _iam(caller)},
+        authorizer=None if caller is None else {"iam": iam_of(caller)},
     )
     event = event_v2(request, route=route)
     event["requestContext"]["authentication"] = None
     return event
 
 
-def _iam(caller: Caller) -> dict[str, Any]:
+def iam_of(caller: Caller) -> dict[str, Any]:
+    """`requestContext.authorizer.iam`: who has signed."""
     user_id = caller.user_id or caller.key_id
     return {
         "accessKey": caller.key_id,

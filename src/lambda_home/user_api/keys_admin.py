@@ -95,13 +95,4 @@ def _account(request: Request) -> str:
 
 
 def _shown(record: KeyRecord) -> dict[str, Any]:
-    return {
-        "access_key_id": record.id,
-        "account": record.account,
-        "user_name": record.user_name,
-        "arn": record.arn,
-        "role": str(record.role),
-        "requests_per_second": record.requests_per_second,
-        "enabled": record.is_enabled,
-        "created_at": microseconds(datetime.fromtimestamp(record.created_at, UTC)),
-    }
+    return record.document(microseconds(datetime.fromtimestamp(record.created_at, UTC)))

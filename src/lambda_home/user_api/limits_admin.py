@@ -7,8 +7,6 @@ have AWS's shapes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import wraps
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -17,21 +15,16 @@ from fastapi.responses import JSONResponse
 from lambda_home.access.callers import caller_in
 from lambda_home.arns import FunctionRef
 from lambda_home.errors import (
-    ApiError,
     InvalidParameterValueException,
-    RequestEntityTooLargeException,
     ResourceNotFoundException,
 )
-from lambda_home.http_io import BodyTooLarge, read_body
 from lambda_home.registry.configs import ConfigKind
+from lambda_home.user_api.admin_requests import in_aws_shape, read_object
 from lambda_home.user_api.operations import Backend
-from lambda_home.user_api.protocol import read_document, serialize_error
 
 PATH = "/api/admin/functions/{name}/rate-limit"
 MOST_PER_SECOND = 1_000_000
 _LONGEST_BODY = 4096
-
-Endpoint = Callable[[str, Request], Awaitable[Response]]
 
 
 def rate_limit_routes(backend: Backend) -> APIRouter:
@@ -39,7 +32,7 @@ def rate_limit_routes(backend: Backend) -> APIRouter:
     router = APIRouter()
 
     @router.get(PATH, response_model=None)
-    @_in_aws_shape
+    @in_aws_shape
     async def get(name: str, request: Request) -> Response:
         ref = _function(name, request)
         found = await asyncio.to_thread(backend.configs.get, ref, ConfigKind.RATE_LIMIT)
@@ -48,7 +41,7 @@ def rate_limit_routes(backend: Backend) -> APIRouter:
         return JSONResponse(dict(found))
 
     @router.put(PATH, response_model=None)
-    @_in_aws_shape
+    @in_aws_shape
     async def put(name: str, request: Request) -> Response:
         ref = _function(name, request)
         document = {"per_second": await _per_second(request)}
@@ -56,7 +49,7 @@ def rate_limit_routes(backend: Backend) -> APIRouter:
         return JSONResponse(document)
 
     @router.delete(PATH, response_model=None)
-    @_in_aws_shape
+    @in_aws_shape
     async def delete(name: str, request: Request) -> Response:
         ref = _function(name, request)
         await asyncio.to_thread(backend.configs.delete, ref, ConfigKind.RATE_LIMIT)
@@ -75,13 +68,7 @@ def rate_limit_routes(backend: Backend) -> APIRouter:
 
 
 async def _per_second(request: Request) -> int:
-    try:
-        body = await read_body(request.receive, _LONGEST_BODY)
-    except BodyTooLarge:
-        raise RequestEntityTooLargeException(
-            f"Request must be smaller than {_LONGEST_BODY} bytes."
-        ) from None
-    document = read_document(body)
+    document = await read_object(request, _LONGEST_BODY)
     value: Any = document.get("per_second")
     if type(value) is not int or not 1 <= value <= MOST_PER_SECOND or len(document) > 1:
         raise InvalidParameterValueException(
@@ -89,15 +76,3 @@ async def _per_second(request: Request) -> int:
             f" {MOST_PER_SECOND}; DELETE removes a limit."
         )
     return value
-
-
-def _in_aws_shape(endpoint: Endpoint) -> Endpoint:
-    @wraps(endpoint)
-    async def guarded(name: str, request: Request) -> Response:
-        try:
-            return await endpoint(name, request)
-        except ApiError as error:
-            status, headers, body = serialize_error(error)
-            return Response(body, status, headers)
-
-    return guarded

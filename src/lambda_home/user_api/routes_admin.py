@@ -7,27 +7,21 @@ those of `gateway.routes.Route`; errors have AWS's shapes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import wraps
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from lambda_home.errors import (
-    ApiError,
     InvalidParameterValueException,
-    RequestEntityTooLargeException,
     SerializationException,
 )
 from lambda_home.gateway.route_book import RouteBook
 from lambda_home.gateway.route_documents import document_of
-from lambda_home.http_io import BodyTooLarge, read_body
-from lambda_home.user_api.protocol import read_document, serialize_error
+from lambda_home.user_api.admin_requests import in_aws_shape, read_object
 
 PATHS = ("/api/admin/api-gateway/routes", "/admin/api-gateway/routes")
 _LONGEST_BODY = 256 * 1024
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def admin_routes(book: RouteBook) -> APIRouter:
@@ -44,7 +38,7 @@ def admin_routes(book: RouteBook) -> APIRouter:
             (one, "DELETE", served.remove),
         ):
             router.add_api_route(
-                where, _in_aws_shape(endpoint), methods=[method], response_model=None
+                where, in_aws_shape(endpoint), methods=[method], response_model=None
             )
     return router
 
@@ -80,26 +74,8 @@ class _Served:
         return Response(status_code=204)
 
 
-async def _document(request: Request) -> dict[str, object]:
+async def _document(request: Request) -> dict[str, Any]:
     try:
-        body = await read_body(request.receive, _LONGEST_BODY)
-    except BodyTooLarge:
-        raise RequestEntityTooLargeException(
-            f"Request must be smaller than {_LONGEST_BODY} bytes."
-        ) from None
-    try:
-        return read_document(body)
+        return await read_object(request, _LONGEST_BODY)
     except SerializationException as error:
         raise InvalidParameterValueException(f"A route is a JSON object: {error.message}") from None
-
-
-def _in_aws_shape(endpoint: Endpoint) -> Endpoint:
-    @wraps(endpoint)
-    async def guarded(request: Request) -> Response:
-        try:
-            return await endpoint(request)
-        except ApiError as error:
-            status, headers, body = serialize_error(error)
-            return Response(body, status, headers)
-
-    return guarded
