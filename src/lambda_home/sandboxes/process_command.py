@@ -112,14 +112,7 @@ def isolation(
     as_root: bool,
 ) -> list[str]:
     """Options of bwrap. `runtime_files` are the entries of /var/runtime by name."""
-    options = namespaces(uid, as_root=as_root)
-    options += ["--ro-bind", "/usr", "/usr"]
-    for name in _MERGED:
-        path = Path("/", name)
-        if path.is_symlink():
-            options += ["--symlink", f"usr/{name}", f"/{name}"]
-        elif path.exists():
-            options += ["--ro-bind", f"/{name}", f"/{name}"]
+    options = [*namespaces(uid, as_root=as_root), *_system()]
     # Folders that are made on the way to a mount would be for root alone.
     options += ["--perms", "0755", "--dir", "/etc"]
     for path_name in _HOST_FILES:
@@ -142,9 +135,13 @@ def isolation(
 
 
 def trial(tools: Tools, uid: int, *, as_root: bool) -> list[str]:
-    """A command that fails where `isolation` would: an old bwrap, no right to namespaces."""
-    options = [*namespaces(uid, as_root=as_root), "--ro-bind", "/", "/", "--proc", "/proc"]
-    options += ["--dev", "/dev", "--perms", "1777", "--size", "1048576", "--tmpfs", "/tmp"]  # noqa: S108
+    """A command that fails where `isolation` would: an old bwrap, no right to namespaces.
+
+    It shows what `isolation` shows and not the whole of "/": that would take every mount of the
+    machine along, and fail when one of them goes meanwhile, as a container's does.
+    """
+    options = [*namespaces(uid, as_root=as_root), *_system(), "--proc", "/proc", "--dev", "/dev"]
+    options += ["--perms", "1777", "--size", "1048576", "--tmpfs", "/tmp"]  # noqa: S108
     command, _ = chain(tools, {}, ["true"], uid=uid if as_root else None, limit_processes=True)
     return [str(tools.bwrap), *options, "--remount-ro", "/", "--", *command]
 
@@ -162,6 +159,18 @@ def namespaces(uid: int, *, as_root: bool) -> list[str]:
     else:
         options += ["--unshare-user", "--uid", str(uid), "--gid", str(uid), "--disable-userns"]
     options += ["--die-with-parent", "--new-session", "--hostname", "sandbox"]
+    return options
+
+
+def _system() -> list[str]:
+    """The machine's programs and libraries, as they are."""
+    options = ["--ro-bind", "/usr", "/usr"]
+    for name in _MERGED:
+        path = Path("/", name)
+        if path.is_symlink():
+            options += ["--symlink", f"usr/{name}", f"/{name}"]
+        elif path.exists():
+            options += ["--ro-bind", f"/{name}", f"/{name}"]
     return options
 
 

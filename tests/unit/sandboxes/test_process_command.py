@@ -15,6 +15,7 @@ from lambda_home.sandboxes.process_command import (
     isolation,
     joining,
     namespaces,
+    trial,
 )
 
 TOOLS = Tools("/usr/bin/bwrap", "/usr/bin/setpriv", "/usr/bin/prlimit", "/usr/bin/env")
@@ -50,6 +51,13 @@ def test_only_the_code_runtime_and_interpreter_are_shown_beside_the_system() -> 
     }
     assert all(at.split("/")[1] in {"usr", "etc", "var", "lib", "lib64"} for at in bound.values())
     assert "--bind" not in options(as_root=True)
+
+
+def test_the_trial_takes_no_mount_along_that_may_go_while_it_runs() -> None:
+    bound = dict(pairs(trial(TOOLS, 1000, as_root=True), "--ro-bind"))
+    shown = dict(pairs(options(as_root=True), "--ro-bind"))
+    assert bound.items() <= shown.items()
+    assert "/usr" in bound
 
 
 def test_tmp_has_its_size_and_the_root_is_read_only_last() -> None:
