@@ -30,7 +30,7 @@ from bench.servers import (
 )
 from bench.yardsticks import wrk
 from lambda_home.arns import Scope
-from lambda_home.logs import LogEvent, LogLimits, LogStore
+from lambda_home.logs import LogText, LogLimits, LogStore
 from lambda_home.logs.events import EventQuery
 from lambda_home.logs.filters import parse_pattern
 
@@ -149,7 +149,7 @@ def _pages(effort: Effort, outcome: Outcome, folder: Path) -> None:
             message = json.dumps({"level": "INFO", "n": number, "message": f"{text}, {number}"})
             stream, request_id = f"stream-{number % _STREAMS}", f"request-{number // 10:030}"
             at = _AT + number / 1000
-            store.append(LogEvent(_HERE, _GROUP, stream, at, message, request_id))
+            store.append(LogText(_HERE, _GROUP, stream, at, message.encode(), request_id))
             if number % 10_000 == 0:
                 store.flush()
         store.flush()

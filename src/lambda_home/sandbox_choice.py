@@ -24,6 +24,7 @@ from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.sandboxes.base import CodePreparer, Sandbox, SandboxError
 from lambda_home.sandboxes.egress import Firewall
 from lambda_home.sandboxes.interpreters import Search, look_around
+from lambda_home.sandboxes.output_pipe import NamedPipes
 from lambda_home.sandboxes.process import Place, ProcessSandbox
 from lambda_home.sandboxes.process_tools import probe as probe_process
 from lambda_home.sandboxes.task_folders import TaskFolders
@@ -123,6 +124,7 @@ def _docker(ground: Ground, client: Any, reason: str) -> Chosen:
         TaskFolders(ground.data_dir / "tasks") if sparing else None,
     )
     sandbox.firewall = _firewall(ground)
+    sandbox.pipes = NamedPipes(ground.data_dir / "outputs")
 
     async def close() -> None:
         await asyncio.to_thread(client.close)

@@ -31,11 +31,30 @@ _HIGHEST_INDEX = 10**10 - 1
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One event of a stream, to be stored."""
+    """One event of a stream."""
 
     timestamp_ms: int
     message: str
     request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Events of one stream, moment and request, to be stored."""
+
+    timestamp_ms: int
+    messages: Sequence[str]
+    request_id: str = ""
+
+    def parts(self) -> Iterator[Run]:
+        """It as runs that go into one chunk each, but for a message that is too long alone."""
+        count = len(self.messages)
+        if count == 1 or (count <= MOST_EVENTS and _characters(self) <= MOST_CHARACTERS):
+            yield self
+            return
+        middle = count // 2
+        for messages in (self.messages[:middle], self.messages[middle:]):
+            yield from Run(self.timestamp_ms, messages, self.request_id).parts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +72,25 @@ class Chunk:
         return len(self.data) + ROW_BYTES
 
 
-def chunks_of(lines: Sequence[Line]) -> Iterator[Chunk]:
-    """Lines of one stream as chunks, by time; those of the same moment keep their order."""
-    ordered = sorted(lines, key=_moment)
-    start, characters = 0, 0
-    for number, line in enumerate(ordered):
-        full = (
-            number - start >= MOST_EVENTS
-            or characters >= MOST_CHARACTERS
-            or line.timestamp_ms - ordered[start].timestamp_ms > LONGEST_SPAN_MS
-        )
-        if full:
-            yield _pack(ordered[start:number])
-            start, characters = number, 0
-        characters += len(line.message)
-    if ordered:
-        yield _pack(ordered[start:])
+def chunks_of(runs: Sequence[Run]) -> Iterator[Chunk]:
+    """What one stream wrote as chunks, by time; events of the same moment keep their order."""
+    held: list[Run] = []
+    events = characters = 0
+    for run in sorted(runs, key=_moment):
+        for part in run.parts():
+            full = held and (
+                events + len(part.messages) > MOST_EVENTS
+                or characters >= MOST_CHARACTERS
+                or part.timestamp_ms - held[0].timestamp_ms > LONGEST_SPAN_MS
+            )
+            if full:
+                yield _pack(held)
+                held, events, characters = [], 0, 0
+            held.append(part)
+            events += len(part.messages)
+            characters += _characters(part)
+    if held:
+        yield _pack(held)
 
 
 def unpack(first_ms: int, data: bytes) -> list[Line]:
@@ -121,17 +143,24 @@ def just_after(last_ms: int, chunk: int) -> Key:
     return last_ms, chunk + 1, 0
 
 
-def _moment(line: Line) -> int:
-    return line.timestamp_ms
+def _moment(run: Run) -> int:
+    return run.timestamp_ms
 
 
-def _pack(lines: Sequence[Line]) -> Chunk:
-    first, last = lines[0].timestamp_ms, lines[-1].timestamp_ms
-    runs = [
-        (request_id, sum(1 for _ in run))
-        for request_id, run in groupby(lines, lambda line: line.request_id)
+def _characters(run: Run) -> int:
+    return sum(map(len, run.messages))
+
+
+def _pack(runs: Sequence[Run]) -> Chunk:
+    first, last = runs[0].timestamp_ms, runs[-1].timestamp_ms
+    requests = [
+        (request_id, sum(len(run.messages) for run in of_request))
+        for request_id, of_request in groupby(runs, lambda run: run.request_id)
     ]
-    offsets = [line.timestamp_ms - first for line in lines]
-    document = (runs, offsets, [line.message for line in lines])
-    data = _encode(document).encode("utf-8", "surrogatepass")
-    return Chunk(first, last, data, len(lines))
+    offsets: list[int] = []
+    messages: list[str] = []
+    for run in runs:
+        offsets += [run.timestamp_ms - first] * len(run.messages)
+        messages += run.messages
+    data = _encode((requests, offsets, messages)).encode("utf-8", "surrogatepass")
+    return Chunk(first, last, data, len(messages))

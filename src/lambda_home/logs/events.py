@@ -49,15 +49,24 @@ class LogLimits:
 
 
 @dataclass(slots=True)
-class LogEvent:
-    """One line on its way into the store. `at` is seconds since the epoch."""
+class LogText:
+    r"""What was written at one moment, on its way into the store: each line is an event.
+
+    `text` is UTF-8 without a last line end; what is no UTF-8 is replaced. `at` is seconds since the
+    epoch.
+    """
 
     scope: Scope
     group: str
     stream: str
     at: float
-    message: str
+    text: bytes
     request_id: str = ""
+
+    @property
+    def lines(self) -> int:
+        """How many events it is."""
+        return self.text.count(b"\n") + 1
 
 
 @dataclass(frozen=True, slots=True)

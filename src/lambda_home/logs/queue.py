@@ -6,12 +6,12 @@ import threading
 from collections import Counter, deque
 
 from lambda_home.arns import Scope
-from lambda_home.logs.events import LogEvent
+from lambda_home.logs.events import LogText
 
 MOST_LINES = 200_000
-MOST_CHARACTERS = 256 * 1024 * 1024
-_LINE_COST = 200
-"""What a waiting line takes in memory beside its text, about, in characters."""
+MOST_BYTES = 256 * 1024 * 1024
+_COST = 200
+"""What a waiting text takes in memory beside its bytes, about."""
 
 Source = tuple[Scope, str, str]
 
@@ -19,35 +19,35 @@ Source = tuple[Scope, str, str]
 class LineQueue:
     """Lines that wait to be written; `dropped` counts those that found it full or were lost."""
 
-    def __init__(
-        self, most_lines: int = MOST_LINES, most_characters: int = MOST_CHARACTERS
-    ) -> None:
+    def __init__(self, most_lines: int = MOST_LINES, most_bytes: int = MOST_BYTES) -> None:
         self._most_lines = most_lines
-        self._most_characters = most_characters
+        self._most_bytes = most_bytes
         # Appending to and taking from a deque needs no lock, so the event loop never waits for one.
-        self._lines: deque[LogEvent] = deque()
-        # Each of these has one thread that changes it: the event loop, and whoever writes.
-        self._came = 0
-        self._went = 0
+        self._texts: deque[tuple[LogText, int]] = deque()
+        # What came is changed by the event loop alone, what went by whoever writes.
+        self._lines_came = self._lines_went = 0
+        self._bytes_came = self._bytes_went = 0
         self._losing = threading.Lock()
         self._lost: Counter[Source] = Counter()
         self.dropped = 0
 
-    def append(self, event: LogEvent) -> None:
-        """Add a line, on the event loop; a full queue drops it."""
-        waiting = self._came - self._went
-        if len(self._lines) >= self._most_lines or waiting >= self._most_characters:
-            self.lose((event.scope, event.group, event.stream), 1)
+    def append(self, text: LogText) -> None:
+        """Add lines, on the event loop; a full queue drops them."""
+        lines = text.lines
+        full = self._lines_came - self._lines_went >= self._most_lines
+        if full or self._bytes_came - self._bytes_went >= self._most_bytes:
+            self.lose((text.scope, text.group, text.stream), lines)
             return
-        self._came += len(event.message) + _LINE_COST
-        self._lines.append(event)
+        self._lines_came += lines
+        self._bytes_came += len(text.text) + _COST
+        self._texts.append((text, lines))
 
-    def take(self) -> list[LogEvent]:
-        """All lines that wait; one thread at a time."""
-        lines = self._lines
-        taken = [lines.popleft() for _ in range(len(lines))]
-        self._went += sum(len(event.message) + _LINE_COST for event in taken)
-        return taken
+    def take(self) -> list[LogText]:
+        """All that waits; one thread at a time."""
+        taken = [self._texts.popleft() for _ in range(len(self._texts))]
+        self._lines_went += sum(lines for _, lines in taken)
+        self._bytes_went += sum(len(text.text) + _COST for text, _ in taken)
+        return [text for text, _ in taken]
 
     def lose(self, source: Source, count: int) -> None:
         """Lines of a stream could not be kept."""

@@ -20,17 +20,17 @@ from lambda_home.arns import Scope
 from lambda_home.clock import SystemClock
 from lambda_home.logs import reading
 from lambda_home.logs.catalogue import Catalogue
-from lambda_home.logs.chunks import Line
+from lambda_home.logs.chunks import Run
 from lambda_home.logs.events import (
     EventPage,
     EventQuery,
     Follower,
     LiveEvent,
-    LogEvent,
     LogGroup,
     LogLimits,
     LogStoreUnavailable,
     LogStream,
+    LogText,
 )
 from lambda_home.logs.file import LogFile
 from lambda_home.logs.queue import LineQueue, Source
@@ -82,23 +82,23 @@ class LogStore:
         """Lines that could not be kept: the queue was full, or the disk."""
         return self._queue.dropped
 
-    def append(self, event: LogEvent) -> None:
-        """Queue one line; never blocks, on the event loop only. Makes group and stream exist.
+    def append(self, text: LogText) -> None:
+        """Queue lines; never blocks, on the event loop only. Makes group and stream exist.
 
-        A full queue drops the line and counts it; a line in the stream tells how many were.
+        A full queue drops them and counts; a line in the stream tells how many were.
         """
-        self._queue.append(event)
+        self._queue.append(text)
 
     def put(self, scope: Scope, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
         """Store events (milliseconds, message) now, as PutLogEvents does; all or none.
 
         Raises NoSuchLogGroup, NoSuchLogStream.
         """
-        lines = [Line(timestamp_ms, message) for timestamp_ms, message in events]
+        runs = [Run(timestamp_ms, (message,)) for timestamp_ms, message in events]
         with self._file.lock:
             self.stream(scope, group, stream)
-            if lines:
-                self._store({(scope, group, stream): lines})
+            if runs:
+                self._store({(scope, group, stream): runs})
 
     def flush(self) -> None:
         """Write everything appended so far."""
@@ -269,21 +269,24 @@ class LogStore:
         lost = self._queue.take_lost()
         if not taken and not lost:
             return
-        batch: dict[Source, list[Line]] = defaultdict(list)
-        for event in taken:
-            line = Line(int(event.at * 1000), event.message, event.request_id)
-            batch[event.scope, event.group, event.stream].append(line)
+        batch: dict[Source, list[Run]] = defaultdict(list)
+        for text in taken:
+            messages = text.text.decode("utf-8", "replace").split("\n")
+            run = Run(int(text.at * 1000), messages, text.request_id)
+            batch[text.scope, text.group, text.stream].append(run)
         for source, count in lost.items():
-            batch[source].append(Line(self._now_ms(), _told_of(count)))
+            batch[source].append(Run(self._now_ms(), (_told_of(count),)))
         try:
             self._store(batch)
         except LogStoreUnavailable as error:
             self._lose(batch, lost)
-            _log.warning("log lines were lost", reason=str(error), lines=len(taken))
+            _log.warning(
+                "log lines were lost", reason=str(error), lines=sum(text.lines for text in taken)
+            )
         if self._text is not None:
             self._write_text(self._text, batch)
 
-    def _store(self, batch: Mapping[Source, Sequence[Line]]) -> None:
+    def _store(self, batch: Mapping[Source, Sequence[Run]]) -> None:
         try:
             ingestion_ms = self._writer.store(batch)
         except LogStoreUnavailable:
@@ -293,37 +296,38 @@ class LogStore:
             ingestion_ms = self._writer.store(batch)
         self._tell(batch, ingestion_ms)
 
-    def _lose(self, batch: Mapping[Source, Sequence[Line]], told: Counter[Source]) -> None:
+    def _lose(self, batch: Mapping[Source, Sequence[Run]], told: Counter[Source]) -> None:
         """Count what was not stored; a line that tells of lost ones is none itself."""
-        for source, lines in batch.items():
-            count = len(lines) - (1 if source in told else 0)
+        for source, runs in batch.items():
+            count = sum(len(run.messages) for run in runs) - (1 if source in told else 0)
             self._queue.lose(source, count)
         self._queue.lose_again(told)
 
     @staticmethod
-    def _write_text(text: TextFiles, batch: Mapping[Source, Sequence[Line]]) -> None:
-        groups: dict[tuple[Scope, str], list[tuple[str, Line]]] = defaultdict(list)
-        for (scope, group, stream), lines in batch.items():
-            groups[scope, group].extend((stream, line) for line in lines)
+    def _write_text(text: TextFiles, batch: Mapping[Source, Sequence[Run]]) -> None:
+        groups: dict[tuple[Scope, str], list[tuple[str, Run]]] = defaultdict(list)
+        for (scope, group, stream), runs in batch.items():
+            groups[scope, group].extend((stream, run) for run in runs)
         for (scope, group), of_group in groups.items():
             with suppress(OSError):  # the store has them
                 text.append(scope, group, of_group)
 
-    def _tell(self, batch: Mapping[Source, Sequence[Line]], ingestion_ms: int) -> None:
+    def _tell(self, batch: Mapping[Source, Sequence[Run]], ingestion_ms: int) -> None:
         for scope, groups, follower in list(self._followers.values()):
             events = [
                 LiveEvent(
                     scope,
                     source[1],
                     source[2],
-                    line.timestamp_ms,
+                    run.timestamp_ms,
                     ingestion_ms,
-                    line.message,
-                    line.request_id,
+                    message,
+                    run.request_id,
                 )
-                for source, lines in batch.items()
+                for source, runs in batch.items()
                 if source[0] == scope and source[1] in groups
-                for line in lines
+                for run in runs
+                for message in run.messages
             ]
             if events:
                 events.sort(key=lambda event: event.timestamp_ms)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from lambda_home.arns import Scope
-from lambda_home.logs.chunks import Line
+from lambda_home.logs.chunks import Run
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_./#-]|\.\.")
 
@@ -35,17 +35,19 @@ class TextFiles:
         folder = self._root if account is None else self._root / account
         shutil.rmtree(folder, ignore_errors=True)
 
-    def append(self, scope: Scope, group: str, lines: Sequence[tuple[str, Line]]) -> None:
-        """Write lines (stream, line). Raises OSError."""
+    def append(self, scope: Scope, group: str, runs: Sequence[tuple[str, Run]]) -> None:
+        """Write runs of events (stream, run). Raises OSError."""
         path = self.path(scope, group)
         path.parent.mkdir(parents=True, exist_ok=True)
-        second, prefix, texts = -1, "", []
-        for stream, line in lines:
-            now, milliseconds = divmod(line.timestamp_ms, 1000)
+        second, moment = -1, ""
+        texts: list[str] = []
+        for stream, run in runs:
+            now, milliseconds = divmod(run.timestamp_ms, 1000)
             if now != second:
                 second = now
-                prefix = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-            texts.append(f"{prefix}{milliseconds:03}Z [{stream}] {line.message}\n")
+                moment = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+            prefix = f"{moment}{milliseconds:03}Z [{stream}] "
+            texts += (prefix, f"\n{prefix}".join(run.messages), "\n")
         with path.open("a", encoding="utf-8", errors="surrogateescape") as file:
             file.write("".join(texts))
             size = file.tell()

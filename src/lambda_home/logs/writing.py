@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lambda_home.arns import Scope
 from lambda_home.logs import retention
-from lambda_home.logs.chunks import Line, chunks_of
+from lambda_home.logs.chunks import Run, chunks_of
 from lambda_home.logs.events import LogLimits
 from lambda_home.logs.file import LogFile
 
@@ -18,7 +18,7 @@ _MOST_KNOWN = 10_000
 
 
 class BatchWriter:
-    """Stores lines by stream; makes groups and streams that are missing.
+    """Stores runs of events by stream; makes groups and streams that are missing.
 
     `now_ms` tells the moment of ingestion.
     """
@@ -30,7 +30,7 @@ class BatchWriter:
         self._known: dict[StreamKey, tuple[int, int]] = {}
         self._generation = file.generation
 
-    def store(self, batch: Mapping[StreamKey, Sequence[Line]]) -> int:
+    def store(self, batch: Mapping[StreamKey, Sequence[Run]]) -> int:
         """Store a batch, all or nothing; answers the moment of ingestion.
 
         Raises LogStoreUnavailable.
@@ -42,8 +42,8 @@ class BatchWriter:
                     if self._generation != self._file.generation:
                         self.forget()
                     groups = {
-                        self._store_stream(connection, key, lines, now_ms)
-                        for key, lines in batch.items()
+                        self._store_stream(connection, key, runs, now_ms)
+                        for key, runs in batch.items()
                     }
                     for group_id in groups:
                         retention.trim_group(connection, group_id, self._limits.group_bytes)
@@ -85,11 +85,11 @@ class BatchWriter:
             retention.trim_store(connection, size * 9 // 10)
 
     def _store_stream(
-        self, connection: sqlite3.Connection, key: StreamKey, lines: Sequence[Line], now_ms: int
+        self, connection: sqlite3.Connection, key: StreamKey, runs: Sequence[Run], now_ms: int
     ) -> int:
         group_id, stream_id = self._ids(connection, key, now_ms)
-        size, first_ms, last_ms = 0, lines[0].timestamp_ms, lines[0].timestamp_ms
-        for chunk in chunks_of(lines):
+        size, first_ms, last_ms = 0, runs[0].timestamp_ms, runs[0].timestamp_ms
+        for chunk in chunks_of(runs):
             connection.execute(
                 "INSERT INTO chunks"
                 " (group_id, stream_id, first_ms, last_ms, ingested_ms, size, data)"

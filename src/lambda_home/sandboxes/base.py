@@ -92,7 +92,7 @@ class SandboxSpec:
     is what `CodePreparer.bare` returned. `environment` is complete but for AWS_LAMBDA_RUNTIME_API,
     which the adapter adds because only it knows the address, and puts in the place of an
     AWS_ENDPOINT_URL that is OWN_ENDPOINT (see `addressed`). `labels` are for people (function,
-    version).
+    version). `command` is what runs in an image; empty: the image knows.
     """
 
     id: str
@@ -105,6 +105,7 @@ class SandboxSpec:
     labels: Mapping[str, str]
     spare: bool = False
     opt: str = ""
+    command: tuple[str, ...] = ("/var/runtime/bootstrap",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,9 @@ class Sandbox(Protocol):
 
     async def freeze(self, environment_id: str, *, frozen: bool) -> None:
         """Pause or resume all processes of an environment; memory and sockets stay."""
+
+    def collect(self, environment_id: str) -> None:
+        """Tell the observer now what an environment has written; without, it may take moments."""
 
     def peak_memory_mb(self, environment_id: str) -> int:
         """The most memory the environment has used so far (MB, rounded up); 0 if unknown."""

@@ -1,6 +1,6 @@
 """The sandbox of hardened Docker containers, one for each execution environment.
 
-Start: create, attach to the output, start. End: the output stream ends, the daemon is asked how the
+Start: create, attach to the output, start. End: the output ends, the daemon is asked how the
 container ended, the observer is told, the container is removed. One task watches each container;
 the synchronous docker-py client runs in threads of its own, so starts go on side by side.
 """
@@ -8,6 +8,7 @@ the synchronous docker-py client runs in threads of its own, so starts go on sid
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +29,12 @@ from lambda_home.sandboxes.base import (
 )
 from lambda_home.sandboxes.docker_daemon import FAILURES, Daemon, reason
 from lambda_home.sandboxes.docker_network import HOST_GATEWAY, ensure_network, is_local_address
-from lambda_home.sandboxes.docker_output import DaemonStreams, Streams, pump
+from lambda_home.sandboxes.docker_output import (
+    AttachedOutput,
+    ContainerOutput,
+    DaemonStreams,
+    PipedOutput,
+)
 from lambda_home.sandboxes.docker_profile import (
     MB,
     Owner,
@@ -39,6 +45,7 @@ from lambda_home.sandboxes.docker_profile import (
     peak_files,
 )
 from lambda_home.sandboxes.egress import Firewall, Functions
+from lambda_home.sandboxes.output_pipe import NamedPipes
 from lambda_home.sandboxes.task_folders import Folders, TaskFolders
 
 _KILL_PATIENCE_S = 20.0
@@ -46,6 +53,7 @@ _SIGNAL_BASE = 128
 _LAST_SIGNAL = 64
 _SIGKILL = 9
 _LOOPBACK = "127.0.0.1"
+_UNSEEN = "bind source path does not exist"
 
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +65,7 @@ class _Container:
     environment_id: str
     id: str
     api: str
+    output: ContainerOutput | None = None
     watcher: asyncio.Task[None] | None = None
     frozen: bool = False
     killed: bool = False
@@ -73,7 +82,8 @@ class DockerSandbox:
     `client` is a docker.APIClient (see `connect`); the caller closes it. `rebuild(tag)` makes an
     image again that was removed while the server ran. After `open`, bind the runtime API to
     `gateway_address()` and set `runtime_api_port`, then start environments. `firewall`, set before
-    `open`, is opened and closed with the sandbox.
+    `open`, is opened and closed with the sandbox; `pipes`, set before `open`, are used where the
+    daemon sees them.
 
     The network is shared by all servers of this host and stays when one closes.
     """
@@ -92,6 +102,7 @@ class DockerSandbox:
         self.runtime_api_port = runtime_api_port
         self._daemon = Daemon(client)
         self.firewall: Firewall | None = None
+        self.pipes: NamedPipes | None = None
         self._network = settings.network
         self._internet = settings.internet
         self._instance_id = instance_id
@@ -129,6 +140,8 @@ class DockerSandbox:
         self._network = network.name
         local = is_local_address(network.gateway)
         self._address = network.gateway if local else HOST_GATEWAY
+        if not local:  # a pipe joins processes of one kernel
+            self.pipes = None
         if self.firewall is not None:
             elsewhere = "Docker's network is not on this machine"
             await self.firewall.open(Functions(subnet=network.subnet) if local else elsewhere)
@@ -179,6 +192,12 @@ class DockerSandbox:
         if box is not None:
             await self._set_frozen(box, frozen=frozen)
 
+    def collect(self, environment_id: str) -> None:
+        """Read the container's pipe, where it has one."""
+        box = self._containers.get(environment_id)
+        if box is not None and box.output is not None:
+            box.output.collect()
+
     def peak_memory_mb(self, environment_id: str) -> int:
         """From the container's cgroup, where this host has it."""
         box = self._containers.get(environment_id)
@@ -209,31 +228,56 @@ class DockerSandbox:
     async def _start(self, spec: SandboxSpec) -> None:
         if spec.id in self._containers:
             raise SandboxError(f"Environment {spec.id} runs already.")
-        container_id = await self._create(spec)
-        box = _Container(spec.id, container_id, f"{spec.host}:{self.runtime_api_port}")
+        pipe = self.pipes.open(spec.id) if self.pipes is not None and spec.command else None
         try:
-            streams = await self._streams.attach(container_id)
-        except (OSError, SandboxError) as error:
-            await self._daemon.remove(box.id)
-            await self._drop_task_folder(spec.id)
-            raise SandboxError(f"Docker could not attach to a container: {error}") from error
+            box = await self._create(spec, piped=pipe is not None)
+        except BaseException as error:
+            self._drop_pipe(spec.id, pipe)
+            if pipe is None or _UNSEEN not in str(error):
+                raise
+            _log.warning("docker_does_not_see_our_files", consequence="it passes output on")
+            self.pipes = None
+            await self._start(spec)
+            return
+        output = box.output = self._output_of(box, pipe)
         try:
-            await self._daemon.call(self._daemon.client.start, container_id)
-        except FAILURES as error:
-            streams[1].transport.abort()
+            await output.attach(box.id)
+            await self._daemon.call(self._daemon.client.start, box.id)
+        except (OSError, SandboxError, *FAILURES) as error:
+            output.close()
             await self._daemon.remove(box.id)
-            if self._init and "docker-init" in reason(error):
-                self._init = False
-                _log.warning("docker_init_is_missing", consequence="zombies are not reaped")
-                await self._start(spec)
-                return
-            await self._drop_task_folder(spec.id)
-            raise SandboxError(f"Docker could not start a container: {reason(error)}") from error
+            await self._after_failed_start(spec, reason(error))
+            return
+        finally:
+            self._drop_pipe(spec.id, None)  # the container holds the pipe itself
         self._containers[spec.id] = box
-        box.watcher = asyncio.create_task(self._watch(box, streams))
+        box.watcher = asyncio.create_task(self._watch(box, output))
 
-    async def _create(self, spec: SandboxSpec) -> str:
-        wiring = Wiring(self._network, self._address, self.runtime_api_port)
+    def _output_of(self, box: _Container, pipe: int | None) -> ContainerOutput:
+        deliver = partial(self._tell_output, box)
+        if pipe is None:
+            return AttachedOutput(self._streams, deliver)
+        return PipedOutput(self._streams, deliver, pipe)
+
+    async def _after_failed_start(self, spec: SandboxSpec, why: str) -> None:
+        """Try again where that helps. Raises SandboxError."""
+        if self._init and "docker-init" in why:
+            self._init = False
+            _log.warning("docker_init_is_missing", consequence="zombies are not reaped")
+            await self._start(spec)
+            return
+        await self._drop_task_folder(spec.id)
+        raise SandboxError(f"Docker could not start a container: {why}")
+
+    def _drop_pipe(self, environment_id: str, descriptor: int | None) -> None:
+        if descriptor is not None:
+            os.close(descriptor)
+        if self.pipes is not None:
+            self.pipes.drop(environment_id)
+
+    async def _create(self, spec: SandboxSpec, *, piped: bool) -> _Container:
+        pipe = self.pipes.path(spec.id) if self.pipes is not None and piped else None
+        wiring = Wiring(self._network, self._address, self.runtime_api_port, pipe)
         marks = labels(spec, self._instance_id, self._owner)
         folders = await self._folders_of(spec)
         config = container_config(spec, wiring, marks, init=self._init, folders=folders)
@@ -254,7 +298,7 @@ class DockerSandbox:
         except FAILURES as error:
             await self._drop_task_folder(spec.id)
             raise SandboxError(f"Docker could not make a container: {reason(error)}") from error
-        return str(created["Id"])
+        return _Container(spec.id, str(created["Id"]), f"{spec.host}:{self.runtime_api_port}")
 
     async def _folders_of(self, spec: SandboxSpec) -> Folders | None:
         if not spec.spare:
@@ -274,11 +318,10 @@ class DockerSandbox:
             box.silent = True
             await self.stop(environment_id)
 
-    async def _watch(self, box: _Container, streams: Streams) -> None:
+    async def _watch(self, box: _Container, output: ContainerOutput) -> None:
         how = Exit(box.environment_id)
         try:
-            await pump(streams, partial(self._tell_output, box))
-            how = await self._how_it_ended(box)
+            how = await self._how_it_ended(box, await output.follow(box.id))
         except (OSError, *FAILURES) as error:
             _log.warning("container_lost", container=box.id, error=reason(error))
         finally:
@@ -296,9 +339,7 @@ class DockerSandbox:
         if self._observer is not None and not box.silent:
             self._observer.exited(how)
 
-    async def _how_it_ended(self, box: _Container) -> Exit:
-        """The stream has ended: the container is ending, or a function closed its output."""
-        code = await self._streams.wait(box.id)
+    async def _how_it_ended(self, box: _Container, code: int | None) -> Exit:
         if box.killed:
             return Exit(box.environment_id, signal=_SIGKILL)
         try:

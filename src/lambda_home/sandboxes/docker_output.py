@@ -1,5 +1,9 @@
 """Reads the output of containers on the event loop, without a thread for each.
 
+Where the daemon is on this machine, a container writes into a named pipe that the server reads: its
+lines do not pass through the daemon, which would cost more than all else that is done about them.
+Elsewhere the daemon is asked for its output (`attach`).
+
 docker-py is synchronous, so the two requests that stay open as long as a container lives (`attach`
 and `wait`) are made here by hand, on the address that the given client uses.
 Stream format: https://docs.docker.com/reference/api/engine/ (ContainerAttach).
@@ -11,10 +15,11 @@ import asyncio
 import json
 import ssl
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from lambda_home.sandboxes.base import SandboxError
+from lambda_home.sandboxes.output_pipe import OutputPipe
 
 _FRAME_HEADER = 8
 _CHUNK = 1 << 16
@@ -126,6 +131,82 @@ class DaemonStreams:
         if cert:
             context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
         return context
+
+
+class ContainerOutput(Protocol):
+    """The output of one container, from before its start until its end."""
+
+    async def attach(self, container_id: str) -> None:
+        """Get ready, before the start. Raises SandboxError, OSError."""
+
+    async def follow(self, container_id: str) -> int | None:
+        """Deliver everything until it has ended; its exit code, if the daemon knows one.
+
+        Raises OSError if the daemon does not answer.
+        """
+
+    def collect(self) -> None:
+        """Deliver what has been written by now."""
+
+    def close(self) -> None:
+        """Read no more."""
+
+
+class AttachedOutput:
+    """What the daemon passes on."""
+
+    def __init__(self, daemon: DaemonStreams, deliver: Callable[[bytes], None]) -> None:
+        self._daemon = daemon
+        self._deliver = deliver
+        self._streams: Streams | None = None
+
+    async def attach(self, container_id: str) -> None:
+        """Ask the daemon for it."""
+        self._streams = await self._daemon.attach(container_id)
+
+    async def follow(self, container_id: str) -> int | None:
+        """The stream ends when the container is ending, or a function closed its output."""
+        if self._streams is not None:
+            await pump(self._streams, self._deliver)
+        return await self._daemon.wait(container_id)
+
+    def collect(self) -> None:
+        """It comes as soon as the daemon sends it."""
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._streams is not None:
+            self._streams[1].transport.abort()
+
+
+class PipedOutput:
+    """What comes through a pipe of our own; `descriptor` is its reading end, and closed here."""
+
+    def __init__(
+        self, daemon: DaemonStreams, deliver: Callable[[bytes], None], descriptor: int
+    ) -> None:
+        self._daemon = daemon
+        self._pipe = OutputPipe(descriptor, deliver)
+
+    async def attach(self, container_id: str) -> None:
+        """The pipe is open."""
+
+    async def follow(self, container_id: str) -> int | None:
+        """Nobody is left to write once the container has ended."""
+        try:
+            code = await self._daemon.wait(container_id)
+            self._pipe.collect()
+        finally:
+            self._pipe.close()
+        return code
+
+    def collect(self) -> None:
+        """Read the pipe."""
+        self._pipe.collect()
+
+    def close(self) -> None:
+        """Close the pipe."""
+        self._pipe.close()
 
 
 async def pump(streams: Streams, deliver: Callable[[bytes], None]) -> None:

@@ -30,6 +30,9 @@ MB_OF_ONE_CPU = 1769
 _LEAST_SHARES = 2  # the kernel takes no less
 
 USER = "1000:1000"
+OUTPUT = "/run/lambda-home/output"
+"""Where a container sees the named pipe for its output."""
+_INTO_PIPE = f'exec "$@" >{OUTPUT} 2>&1'
 PROCESSES = 1024
 OPEN_FILES = 1024
 _OUT_OF_MEMORY_FIRST = 500  # when the host runs out, functions go before the server
@@ -76,11 +79,15 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """How environments reach the runtime API: the network, and `address:port` as they see it."""
+    """How environments reach the runtime API: the network, and `address:port` as they see it.
+
+    `output` is the named pipe that what they print goes to; None: the daemon passes it on.
+    """
 
     network: str
     address: str
     port: int
+    output: Path | None = None
 
 
 def container_name(spec: SandboxSpec) -> str:
@@ -121,20 +128,26 @@ def container_config(
     `folders` are shown as the task root and as /opt, read-only.
     """
     shown = {"/var/task": folders.task, "/opt": folders.opt} if folders is not None else {}
+    if wiring.output is not None:
+        shown[OUTPUT] = wiring.output
     mounts = [
         {
             "Type": "bind",
-            "Source": str(folder),
+            "Source": str(source),
             "Target": target,
-            "ReadOnly": True,
+            "ReadOnly": True,  # a pipe is written to nevertheless: it is no part of a file system
             "BindOptions": {"Propagation": "rprivate"},
         }
-        for target, folder in shown.items()
+        for target, source in shown.items()
     ]
     api = f"{spec.host}:{wiring.port}"
     environment = {**addressed(spec.environment, api), "AWS_LAMBDA_RUNTIME_API": api}
     memory = spec.memory_mb * MB
+    start: dict[str, object] = {}
+    if wiring.output is not None:
+        start["Entrypoint"] = ["/bin/sh", "-c", _INTO_PIPE, "sh", *spec.command]
     return {
+        **start,
         "Image": spec.code,
         "User": USER,
         "WorkingDir": "/var/task",

@@ -31,6 +31,7 @@ from lambda_home.sandboxes.base import (
 )
 from lambda_home.sandboxes.egress import Firewall, Functions
 from lambda_home.sandboxes.interpreters import Interpreter, Search, find
+from lambda_home.sandboxes.output_pipe import OutputPipe
 from lambda_home.sandboxes.process_cgroups import Cgroups, Group, discover
 from lambda_home.sandboxes.process_command import (
     PROCESSES,
@@ -56,7 +57,6 @@ from lambda_home.sandboxes.process_spawn import readable, spawn
 from lambda_home.sandboxes.process_tools import INNER_UID, find_tools, reachable
 from lambda_home.sandboxes.task_folders import TaskFolders
 
-_CHUNK = 256 * 1024
 _SIGNAL_BASE = 128
 _LAST_SIGNAL = 64
 _DRAIN_S = 2.0
@@ -101,7 +101,7 @@ class _Environment:
     uid: int | None = None
     folder: Path | None = None
     process: asyncio.subprocess.Process | None = None
-    output: int = -1
+    output: OutputPipe | None = None
     watcher: asyncio.Task[None] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     peak_kib: int = 0
@@ -232,6 +232,12 @@ class ProcessSandbox:
             number = signal.SIGSTOP if frozen else signal.SIGCONT
             process_table.send(self._tree(environment), number)
 
+    def collect(self, environment_id: str) -> None:
+        """Read the pipe of an environment."""
+        environment = self._environments.get(environment_id)
+        if environment is not None and environment.output is not None:
+            environment.output.collect()
+
     def peak_memory_mb(self, environment_id: str) -> int:
         """From the control group, else the most that was seen resident."""
         environment = self._environments.get(environment_id)
@@ -292,12 +298,13 @@ class ProcessSandbox:
                 options += ["--setenv", name, value]
             arguments = stack.enter_context(readable("\0".join(options) + "\0"))
             words = [str(self._tools.bwrap), "--args", str(arguments), "--", *command]
-            environment.process, environment.output = await spawn(
+            environment.process, output = await spawn(
                 joining(self._entrances(environment), words),
                 {MARK: _mark(environment)},
                 (arguments, *astuple(files)),
                 None,
             )
+        environment.output = self._pipe(environment.id, output)
 
     async def _start_plain(
         self, spec: SandboxSpec, interpreter: Interpreter, environment: _Environment
@@ -329,7 +336,15 @@ class ProcessSandbox:
             die_with_parent=True,
         )
         words = joining(self._entrances(environment), command)
-        environment.process, environment.output = await spawn(words, variables, (), spec.code)
+        environment.process, output = await spawn(words, variables, (), spec.code)
+        environment.output = self._pipe(environment.id, output)
+
+    def _pipe(self, environment_id: str, descriptor: int) -> OutputPipe:
+        def deliver(chunk: bytes) -> None:
+            if self._observer is not None:
+                self._observer.output(environment_id, chunk)
+
+        return OutputPipe(descriptor, deliver)
 
     @staticmethod
     def _entrances(environment: _Environment) -> tuple[Path, ...]:
@@ -364,29 +379,13 @@ class ProcessSandbox:
 
     async def _watch(self, environment: _Environment) -> None:
         """Pass output on; when the process has ended, end its tree and tell the observer."""
-        loop = asyncio.get_running_loop()
-        drained = asyncio.Event()
-
-        def read() -> None:
-            try:
-                chunk = os.read(environment.output, _CHUNK)
-            except BlockingIOError:
-                return
-            if chunk and self._observer is not None:
-                self._observer.output(environment.id, chunk)
-            elif not chunk:
-                loop.remove_reader(environment.output)
-                drained.set()
-
-        if environment.process is None:
+        if environment.process is None or environment.output is None:
             raise RuntimeError("an environment is watched only once its process exists")
-        loop.add_reader(environment.output, read)
         code = await environment.process.wait()
         self._kill(environment)
-        try:
-            await asyncio.wait_for(drained.wait(), _DRAIN_S)
-        except TimeoutError:
-            loop.remove_reader(environment.output)
+        environment.output.collect()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(environment.output.ended.wait(), _DRAIN_S)
         self._look(environment)
         how = self._how(environment, code)
         await self._tidy(environment)
@@ -416,8 +415,8 @@ class ProcessSandbox:
             await self._kill_marked(environment)
         if environment.group is not None:
             await remove_group(environment.group)
-        if environment.output >= 0:
-            os.close(environment.output)
+        if environment.output is not None:
+            environment.output.close()
         if environment.folder is not None:
             await asyncio.to_thread(shutil.rmtree, environment.folder, ignore_errors=True)
         if environment.spare:

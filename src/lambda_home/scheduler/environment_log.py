@@ -46,10 +46,10 @@ class InvocationLog:
     closing: list[str] | None = None
     on_done: Callable[[], None] | None = None
 
-    def add(self, line: bytes) -> None:
-        """Remember a line for the tail; only the last 4 KB are kept."""
+    def add(self, text: bytes) -> None:
+        """Remember lines for the tail; only the last 4 KB are kept."""
         if self.tail is not None:
-            self.tail += line
+            self.tail += text[-4 * LOG_TAIL_LIMIT :]
             self.tail += b"\n"
             if len(self.tail) > 4 * LOG_TAIL_LIMIT:
                 del self.tail[: len(self.tail) - LOG_TAIL_LIMIT]
@@ -98,22 +98,27 @@ class AnyLog(Protocol):
         """The environment is gone."""
 
 
-Emit = Callable[[str, str], None]
-"""Takes a line, and the id of the request that it belongs to, or ""."""
+Emit = Callable[[bytes, str], None]
+"""Takes lines, without the end of the last, and the id of the request that wrote them, or ""."""
+
+Sift = Callable[[bytes], bytes | None]
+"""What is kept of such lines; None: nothing."""
 
 
-def everything(line: bytes) -> bool:
+def everything(text: bytes) -> bytes:
     """Keep each line."""
-    del line
-    return True
+    return text
 
 
 class EnvironmentLog:
-    """Splits an environment's output into lines and hands those that `keeps` wants to `emit`."""
+    """Gives the whole lines of an environment's output, as far as `sift` keeps them, to `emit`.
 
-    def __init__(self, emit: Emit, keeps: Callable[[bytes], bool] = everything) -> None:
+    Lines that come together stay together: a function may write thousands a second.
+    """
+
+    def __init__(self, emit: Emit, sift: Sift = everything) -> None:
         self._emit = emit
-        self._keeps = keeps
+        self._sift = sift
         self._buffer = b""
         self._current: InvocationLog | None = None
         self._following: deque[InvocationLog] = deque()
@@ -174,7 +179,7 @@ class EnvironmentLog:
 
     def platform(self, line: str) -> None:
         """A line of the platform's own."""
-        self._line(line.encode())
+        self._add(line.encode())
 
     def write(self, chunk: bytes) -> None:
         """Output of the environment, cut anywhere."""
@@ -221,24 +226,28 @@ class EnvironmentLog:
 
     def _lines(self, data: bytes, *, complete: bool) -> bytes:
         """Emit whole lines; return the rest, which is emitted too if `complete` or too long."""
-        *lines, rest = data.split(b"\n")
+        end = data.rfind(b"\n")
+        rest = data[end + 1 :]
         if rest and (complete or len(rest) > _LONGEST_LINE):
-            lines.append(rest)
-            rest = b""
-        for line in lines:
-            if self._keeps(line):
-                self._line(line)
+            text, rest = data, b""
+        elif end < 0:
+            return rest
+        else:
+            text = data[:end]
+        kept = self._sift(text)
+        if kept is not None:
+            self._add(kept)
         return rest
 
-    def _line(self, line: bytes) -> None:
+    def _add(self, text: bytes) -> None:
         request_id = ""
         if self._current is not None and self._current.request_id != INIT:
-            self._current.add(line)
+            self._current.add(text)
             request_id = self._current.request_id
         else:
-            self._init_output += line + b"\n"
+            self._init_output += text + b"\n"
             del self._init_output[: -4 * LOG_TAIL_LIMIT]
-        self._emit(line.decode("utf-8", "replace"), request_id)
+        self._emit(text, request_id)
 
     @staticmethod
     def _possible_fence(data: bytes) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from lambda_home.clock import Clock
 from lambda_home.invocations import Ended, EndObserver
+from lambda_home.sandboxes.base import Sandbox
 from lambda_home.scheduler import outcomes
 from lambda_home.scheduler.environment_log import InvocationLog
 from lambda_home.scheduler.environments import Environment, Outcome, Pending
@@ -32,19 +32,13 @@ class _Figures(NamedTuple):
 
 
 class Finisher:
-    """Resolves pending invocations. `peak_memory_mb` asks the sandbox, by an environment's name.
-
-    `observers` hear of each invocation that has run, after its caller.
-    """
+    """Resolves pending invocations. `observers` hear of each that has run, after its caller."""
 
     def __init__(
-        self,
-        clock: Clock,
-        peak_memory_mb: Callable[[str], int],
-        observers: tuple[EndObserver, ...] = (),
+        self, clock: Clock, sandbox: Sandbox, observers: tuple[EndObserver, ...] = ()
     ) -> None:
         self._clock = clock
-        self._peak_memory_mb = peak_memory_mb
+        self._sandbox = sandbox
         self._observers = observers
 
     def await_init(self, environment: Environment) -> None:
@@ -126,6 +120,8 @@ class Finisher:
         log = pending.log
         if log is None:
             raise AssertionError("finished before it was delivered")
+        if fence is None or pending.invocation.tail:
+            self._sandbox.collect(environment.sandbox_id)  # somebody waits for what it wrote
         figures = self._measure(environment, pending)
         report = Report(
             log.request_id,
@@ -159,7 +155,7 @@ class Finisher:
         return _Figures(
             now,
             (now - pending.delivered_at) * 1000,
-            peak_mb or self._peak_memory_mb(environment.sandbox_id),
+            peak_mb or self._sandbox.peak_memory_mb(environment.sandbox_id),
             init_ms,
         )
 

@@ -20,7 +20,7 @@ import structlog
 from lambda_home.errors import ApiError, ServiceException, ServiceUnavailableException
 from lambda_home.functions import FunctionVersion
 from lambda_home.invocations import Invocation
-from lambda_home.logs import LogEvent
+from lambda_home.logs import LogText
 from lambda_home.sandboxes.base import Exit, SandboxError
 from lambda_home.scheduler import events as on
 from lambda_home.scheduler.environment_log import AnyLog, EnvironmentLog
@@ -78,9 +78,7 @@ class Scheduler:
         self._tasks: set[asyncio.Task[None]] = set()
         self._starts = asyncio.Semaphore(machinery.max_parallel_starts)
         self._closing = False
-        self._finisher = Finisher(
-            self._clock, machinery.sandbox.peak_memory_mb, machinery.observers
-        )
+        self._finisher = Finisher(self._clock, machinery.sandbox, machinery.observers)
         self._shutdown = ShutdownPhase(machinery.sandbox, machinery.clock)
         made_of = (machinery.sandbox, machinery.preparer, machinery.clock)
         self.spares = SpareKeeper(
@@ -323,12 +321,12 @@ class Scheduler:
         stream = f"{now:%Y/%m/%d}/[{version.version}]{start.environment}"
         group, scope, logs = log_group_of(version), version.scope, self._made_of.logs
 
-        def emit(line: str, request_id: str) -> None:
-            logs.append(LogEvent(scope, group, stream, self._clock.now(), line, request_id))
+        def emit(text: bytes, request_id: str) -> None:
+            logs.append(LogText(scope, group, stream, self._clock.now(), text, request_id))
 
         system = system_log_of(version)
         kind = EnvironmentLog if start.slots == 1 else SharedEnvironmentLog
-        log: AnyLog = kind(emit, system.keeps)
+        log: AnyLog = kind(emit, system.sift)
         environment = Environment(
             id=start.environment,
             sandbox_id=start.environment,

@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable
 
 from lambda_home.invocations import LOG_TAIL_LIMIT
-from lambda_home.scheduler.environment_log import Emit, InvocationLog, everything
+from lambda_home.scheduler.environment_log import Emit, InvocationLog, Sift, everything
 
 _FROM = re.compile(rb"\x1eFROM ([0-9A-Za-z-]{1,64})\x1e")
 _FENCE = re.compile(rb"\x1eFENCE ([0-9A-Za-z-]{1,64})\x1e\r?")
@@ -25,9 +25,9 @@ _LONGEST_LINE = 256 * 1024
 class SharedEnvironmentLog:
     """Sorts the lines of an environment's output by request; see `AnyLog`."""
 
-    def __init__(self, emit: Emit, keeps: Callable[[bytes], bool] = everything) -> None:
+    def __init__(self, emit: Emit, sift: Sift = everything) -> None:
         self._emit = emit
-        self._keeps = keeps
+        self._sift = sift
         self._buffer = b""
         self._open: dict[str, InvocationLog] = {}
         self._init_output = bytearray()
@@ -51,7 +51,7 @@ class SharedEnvironmentLog:
         log = InvocationLog(request_id, start_line, bytearray() if tail else None)
         self._open[request_id] = log
         if start_line:
-            self._line(start_line, log)
+            self._line(start_line.encode(), log)
         return log
 
     def finish(
@@ -74,7 +74,7 @@ class SharedEnvironmentLog:
 
     def platform(self, line: str) -> None:
         """A line of the platform's own, about no invocation."""
-        self._line(line, None)
+        self._line(line.encode(), None)
 
     def write(self, chunk: bytes) -> None:
         """Output of the environment, cut anywhere."""
@@ -104,8 +104,8 @@ class SharedEnvironmentLog:
             return
         mark = _FROM.match(line)
         log = self._open.get(mark[1].decode()) if mark else None
-        text = line[mark.end() :] if mark else line
-        if not self._keeps(text):
+        text = self._sift(line[mark.end() :] if mark else line)
+        if text is None:
             return
         if not self._open and not mark:
             self._init_output += text + b"\n"
@@ -113,18 +113,18 @@ class SharedEnvironmentLog:
         for waiting in self._of_init if not mark else ():
             if not waiting.done:
                 waiting.add(text)
-        self._line(text.decode("utf-8", "replace"), log)
+        self._line(text, log)
 
-    def _line(self, line: str, log: InvocationLog | None) -> None:
+    def _line(self, line: bytes, log: InvocationLog | None) -> None:
         if log is not None:
-            log.add(line.encode())
+            log.add(line)
         self._emit(line, log.request_id if log is not None else "")
 
     def _complete_if_ready(self, log: InvocationLog) -> None:
         if log.done or log.closing is None or not log.fenced:
             return
         for line in log.closing:
-            self._line(line, log)
+            self._line(line.encode(), log)
         log.done = True
         self._open.pop(log.request_id, None)
         if log.on_done is not None:

@@ -63,8 +63,8 @@ class SystemLog(Protocol):
     def end(self, report: Report, notes: Sequence[str], now: float) -> list[str]:
         """It ends; `notes` say why where the platform ended it."""
 
-    def keeps(self, line: bytes) -> bool:
-        """Whether a line that the function wrote is kept."""
+    def sift(self, text: bytes) -> bytes | None:
+        """What is kept of lines that the function wrote; None: nothing."""
 
 
 class TextLog:
@@ -103,10 +103,9 @@ class TextLog:
             line = f"{line}Status: error\tError Type: {report.error_type}"
         return [*notes, outcomes.end_line(report.request_id), line]
 
-    def keeps(self, line: bytes) -> bool:
+    def sift(self, text: bytes) -> bytes | None:
         """Everything."""
-        del line
-        return True
+        return text
 
 
 class JsonLog:
@@ -178,9 +177,16 @@ class JsonLog:
             ),
         ]
 
-    def keeps(self, line: bytes) -> bool:
+    def sift(self, text: bytes) -> bytes | None:
+        """The lines of the level that is asked for, and above."""
+        if self._application == 0 or b"{" not in text:
+            return text
+        kept = [line for line in text.split(b"\n") if self._keeps(line)]
+        return b"\n".join(kept) if kept else None
+
+    def _keeps(self, line: bytes) -> bool:
         """What is no JSON object with a level and a moment counts as INFO; plain text is kept."""
-        if self._application == 0 or not line.startswith(b"{"):
+        if not line.startswith(b"{"):
             return True
         try:
             document = json.loads(line)

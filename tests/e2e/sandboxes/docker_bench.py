@@ -17,14 +17,16 @@ from lambda_home.config import DockerSettings
 from lambda_home.sandboxes.base import Exit, SandboxSpec
 from lambda_home.sandboxes.docker import DockerSandbox
 from lambda_home.sandboxes.docker_profile import INSTANCE
+from lambda_home.sandboxes.output_pipe import NamedPipes
 
 BASE = "lambda-home/base-python:bookworm"
 # Each process that runs tests has its own, as each clears its own away.
 IMAGE = f"lambda-home/test-script-{os.getpid()}:latest"
 NETWORK = f"lambda-home-test-{os.getpid()}"
 SETTINGS = DockerSettings(host="", network=NETWORK, allow_pull=False, internet=True, images={})
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
+COMMAND = ("python3", "-u", "-c", "import os; exec(os.environ['SCRIPT'])")
 SLEEP = "import time; print('up', flush=True); time.sleep(600)"
 
 
@@ -70,13 +72,17 @@ def spec(script: str, **changes: Any) -> SandboxSpec:
         "memory_mb": 256,
         "tmp_mb": 64,
         "labels": {"function": "Upper_CASE", "version": "$LATEST"},
+        "command": COMMAND,
     }
     return SandboxSpec(**{**values, **changes})
 
 
 @asynccontextmanager
-async def sandbox(client: Any) -> AsyncIterator[tuple[DockerSandbox, Recorder]]:
+async def sandbox(
+    client: Any, pipes: NamedPipes | None = None
+) -> AsyncIterator[tuple[DockerSandbox, Recorder]]:
     docker_sandbox, recorder = DockerSandbox(client, SETTINGS, "test"), Recorder()
+    docker_sandbox.pipes = pipes
     await docker_sandbox.open(recorder)
     try:
         yield docker_sandbox, recorder
@@ -90,9 +96,11 @@ def ours(client: Any) -> list[Any]:
     return found
 
 
-def run_to_end(client: Any, script: str, **changes: Any) -> Recorder:
+def run_to_end(
+    client: Any, script: str, pipes: NamedPipes | None = None, **changes: Any
+) -> Recorder:
     async def main() -> Recorder:
-        async with sandbox(client) as (box, recorder):
+        async with sandbox(client, pipes) as (box, recorder):
             await box.start(spec(script, **changes))
             await recorder.until(lambda told: told.exits)
             return recorder

@@ -23,7 +23,7 @@ from lambda_home.sandboxes.interpreters import Search
 from lambda_home.sandboxes.process import Place, ProcessSandbox
 from lambda_home.sandboxes.task_folders import TaskFolders
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 PORT = 9001
 AS_ROOT = os.geteuid() == 0
 SLEEP = "print('up', flush=True)\nimport time\ntime.sleep(600)"

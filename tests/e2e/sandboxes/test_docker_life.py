@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,18 +25,39 @@ from e2e.sandboxes.docker_bench import (
 from lambda_home.sandboxes.base import Exit, SandboxError
 from lambda_home.sandboxes.docker import DockerSandbox
 from lambda_home.sandboxes.docker_daemon import probe
-from lambda_home.sandboxes.docker_profile import OWNER, Owner
+from lambda_home.sandboxes.docker_profile import OUTPUT, OWNER, Owner
+from lambda_home.sandboxes.output_pipe import NamedPipes
 
 pytestmark = pytest.mark.docker
 
 
-def test_output_of_both_streams_comes_before_the_exit(client: Any) -> None:
+class UnseenPipes(NamedPipes):
+    """Pipes of a machine that the daemon does not see."""
+
+    def open(self, environment_id: str) -> int:
+        descriptor = super().open(environment_id)
+        self.drop(environment_id)
+        return descriptor
+
+
+@pytest.fixture(params=["attached", "piped", "unseen"])
+def pipes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NamedPipes | None]:
+    """How output comes: through the daemon, through a pipe, or as it comes without the pipe."""
+    kinds = {"attached": None, "piped": NamedPipes, "unseen": UnseenPipes}
+    kind = kinds[request.param]
+    yield kind(tmp_path) if kind else None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_output_of_both_streams_comes_before_the_exit(
+    client: Any, pipes: NamedPipes | None
+) -> None:
     script = (
         "import os, sys; os.dup2(1, 2)\n"  # as our bootstraps do
         "for n in range(20000): print(n)\n"
         "sys.stdout.flush(); print('last', file=sys.stderr); sys.exit(3)"
     )
-    recorder = run_to_end(client, script)
+    recorder = run_to_end(client, script, pipes)
     assert recorder.text == b"".join(b"%d\n" % n for n in range(20000)) + b"last\n"
     assert isinstance(recorder.told[-1], Exit)
     assert recorder.exits == [Exit(recorder.exits[0].id, code=3)]
@@ -44,9 +67,32 @@ def test_exit_without_output_is_told(client: Any) -> None:
     assert run_to_end(client, "pass").exits[0].code == 0
 
 
-def test_function_that_closes_its_output_is_watched_until_it_ends(client: Any) -> None:
+def test_function_that_closes_its_output_is_watched_until_it_ends(
+    client: Any, pipes: NamedPipes | None
+) -> None:
     script = "import os, time; os.close(1); os.close(2); time.sleep(0.5); os._exit(5)"
-    assert run_to_end(client, script).exits[0].code == 5
+    assert run_to_end(client, script, pipes).exits[0].code == 5
+
+
+def test_a_start_that_fails_leaves_no_pipe(client: Any, pipes: NamedPipes | None) -> None:
+    async def main() -> None:
+        async with sandbox(client, pipes) as (box, recorder):
+            with pytest.raises(SandboxError, match="Docker could not"):
+                await box.start(spec("pass", code="lambda-home/no-such-image:0"))
+            assert recorder.told == []
+
+    asyncio.run(main())
+
+
+def test_a_piped_container_cannot_read_what_it_wrote(client: Any, tmp_path: Path) -> None:
+    script = (
+        "import os\n"
+        f"try: os.open('{OUTPUT}', os.O_RDONLY)\n"
+        "except OSError as error: print(error.strerror)\n"
+        "with open('/dev/stdout', 'w') as again: print('by name', file=again)"
+    )
+    recorder = run_to_end(client, script, NamedPipes(tmp_path))
+    assert recorder.text == b"Permission denied\nby name\n"
 
 
 @pytest.mark.parametrize("number", [6, 9, 11])
@@ -117,10 +163,10 @@ def test_frozen_environment_does_nothing_until_it_is_resumed(client: Any) -> Non
             await recorder.until(lambda told: told.text)
             await box.freeze(one.id, frozen=True)
             await box.freeze(one.id, frozen=True)
-            await asyncio.sleep(0.1)  # what was on its way may arrive
-            before = recorder.text
-            await asyncio.sleep(0.3)
-            assert recorder.text == before
+            before = None
+            async with asyncio.timeout(PATIENCE_S):
+                while before != (before := recorder.text):  # what was on its way may arrive
+                    await asyncio.sleep(0.5)
             await box.freeze(one.id, frozen=False)
             await recorder.until(lambda told: told.text != before)
 

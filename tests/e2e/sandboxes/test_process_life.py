@@ -132,7 +132,7 @@ def test_a_frozen_environment_stands_still_and_can_be_stopped(
         await bench.recorder.until(lambda: len(bench.recorder.text(name)) > told + 20)
         await bench.sandbox.freeze(name, frozen=True)
         await bench.sandbox.freeze(name, frozen=True)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await bench.sandbox.stop(name)
         await bench.sandbox.freeze(name, frozen=True)
 

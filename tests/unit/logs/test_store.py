@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lambda_home.arns import Scope
-from lambda_home.logs import LogEvent, LogLimits, LogStore, reading
+from lambda_home.logs import LogText, LogLimits, LogStore, reading
+from lambda_home.logs.chunks import MOST_CHARACTERS, MOST_EVENTS, Line, Run, chunks_of, unpack
 from lambda_home.logs.events import (
     BadLogToken,
     EventQuery,
@@ -59,8 +60,8 @@ def store(tmp_path: Path, now: Now) -> Iterator[LogStore]:
 
 def event(
     message: str, *, stream: str = "s", at: float = AT, request_id: str = "", group: str = GROUP
-) -> LogEvent:
-    return LogEvent(SCOPE, group, stream, at, message, request_id)
+) -> LogText:
+    return LogText(SCOPE, group, stream, at, message.encode(), request_id)
 
 
 def messages(store: LogStore, query: EventQuery = EVERYTHING, group: str = GROUP) -> list[str]:
@@ -91,18 +92,58 @@ def messages(store: LogStore, query: EventQuery = EVERYTHING, group: str = GROUP
 
 
 def test_an_event_is_read_as_it_was_written(store: LogStore) -> None:
-    store.append(event("päng \U0001f4a5 \udcff \x00 \t\"'\\ \u2028", at=AT + 0.25, request_id="r1"))
+    odd = "päng \U0001f4a5 \x00 \r\t\"'\\ \u2028"
+    store.append(event(odd, at=AT + 0.25, request_id="r1"))
     (read,) = store.events(SCOPE, GROUP).events
-    assert read.message == "päng \U0001f4a5 \udcff \x00 \t\"'\\ \u2028"
+    assert read.message == odd
     assert (read.stream, read.timestamp_ms, read.request_id) == ("s", AT_MS + 250, "r1")
     assert read.ingestion_ms == AT_MS
     assert len(read.id) == 56
 
 
+def test_each_line_is_an_event_and_what_is_no_utf_8_is_replaced(store: LogStore) -> None:
+    store.append(LogText(SCOPE, GROUP, "s", AT, b"one\n\nthr\xffee \xe2\x82\nfour", "r1"))
+    store.append(event("five"))
+    read = store.events(SCOPE, GROUP).events
+    assert [e.message for e in read] == ["one", "", "thr\ufffdee \ufffd", "four", "five"]
+    assert [e.request_id for e in read] == ["r1"] * 4 + [""]
+
+
+def test_a_message_that_was_put_may_have_lines_and_surrogates(store: LogStore) -> None:
+    store.create_group(SCOPE, GROUP)
+    store.create_stream(SCOPE, GROUP, "s")
+    store.put(SCOPE, GROUP, "s", [(AT_MS, "two\nlines \udcff"), (AT_MS, "x" * 200_000)])
+    assert messages(store) == ["two\nlines \udcff", "x" * 200_000]
+
+
+@given(
+    texts=st.lists(
+        st.tuples(st.integers(0, 100_000), st.lists(st.text("ab", max_size=3), min_size=1)),
+        max_size=20,
+    )
+)
+def test_chunks_hold_every_event_in_order_of_time(texts: list[tuple[int, list[str]]]) -> None:
+    runs = [Run(at, lines, f"r{at % 3}") for at, lines in texts]
+    found = [line for chunk in chunks_of(runs) for line in unpack(chunk.first_ms, chunk.data)]
+    ordered = sorted(runs, key=lambda run: run.timestamp_ms)
+    wanted = [Line(r.timestamp_ms, m, r.request_id) for r in ordered for m in r.messages]
+    assert found == wanted
+
+
+@pytest.mark.parametrize(
+    ("count", "length"), [(1, 10**6), (5, 50_000), (199, 1000), (200, 10), (201, 10), (5000, 1)]
+)
+def test_chunks_stay_small(count: int, length: int) -> None:
+    chunks = list(chunks_of([Run(0, ["x" * length] * count)]))
+    assert sum(chunk.count for chunk in chunks) == count
+    assert all(chunk.count <= MOST_EVENTS for chunk in chunks)
+    assert all(chunk.count == 1 or chunk.size < 2 * MOST_CHARACTERS for chunk in chunks)
+
+
 def test_accounts_regions_and_groups_do_not_see_each_other(store: LogStore) -> None:
     for scope in (SCOPE, *OTHERS):
         for group in ("a", "b"):
-            store.append(LogEvent(scope, group, "s", AT, f"{scope} {group}"))
+            store.append(LogText(scope, group, "s", AT, f"{scope} {group}".encode()))
     for scope in (SCOPE, *OTHERS):
         assert [g.name for g in store.groups(scope)] == ["a", "b"]
         for group in ("a", "b"):
@@ -429,7 +470,7 @@ def test_a_full_queue_drops_lines_and_says_how_many(tmp_path: Path) -> None:
 
 
 def test_a_queue_is_full_by_the_length_of_its_lines_too() -> None:
-    queue = LineQueue(most_characters=1000)
+    queue = LineQueue(most_bytes=1000)
     for _ in range(3):
         queue.append(event("x" * 900))
     assert queue.dropped == 2
@@ -452,7 +493,7 @@ def test_followers_hear_of_their_groups_in_order_of_time(store: LogStore) -> Non
     store.append(event("2", stream="a", at=AT + 2, request_id="r"))
     store.append(event("1", stream="b", at=AT + 1))
     store.append(event("not mine", group="third"))
-    store.append(LogEvent(OTHERS[0], GROUP, "s", AT, "of another account"))
+    store.append(LogText(OTHERS[0], GROUP, "s", AT, b"of another account"))
     store.flush()
     assert [(e.message, e.stream, e.request_id) for e in heard] == [("1", "b", ""), ("2", "a", "r")]
     end()

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_home.arns import Scope
-from lambda_home.logs import LogEvent, LogStore
-from lambda_home.logs.chunks import Line
+from lambda_home.logs import LogText, LogStore
+from lambda_home.logs.chunks import Run
 from lambda_home.logs.text_files import TextFiles
 
 SCOPE = Scope("123456789012", "us-east-1")
@@ -19,8 +19,8 @@ GROUP = "/aws/lambda/hello"
 AT_MS = 1_700_000_000_250  # 2023-11-14T22:13:20.250Z
 
 
-def lines(*messages: str) -> list[tuple[str, Line]]:
-    return [("stream", Line(AT_MS, message)) for message in messages]
+def lines(*messages: str) -> list[tuple[str, Run]]:
+    return [("stream", Run(AT_MS, messages))]
 
 
 def messages(path: Path) -> list[str]:
@@ -28,9 +28,10 @@ def messages(path: Path) -> list[str]:
 
 
 def test_a_line_has_its_time_and_stream(tmp_path: Path) -> None:
-    TextFiles(tmp_path, 1000).append(SCOPE, GROUP, lines("hello"))
+    TextFiles(tmp_path, 1000).append(SCOPE, GROUP, lines("hello", "", "again"))
     path = tmp_path / "123456789012/us-east-1/aws/lambda/hello.log"
-    assert path.read_text("utf-8") == "2023-11-14T22:13:20.250Z [stream] hello\n"
+    begin = "2023-11-14T22:13:20.250Z [stream] "
+    assert path.read_text("utf-8") == f"{begin}hello\n{begin}\n{begin}again\n"
 
 
 def test_a_file_over_its_size_starts_anew_and_one_old_one_is_kept(tmp_path: Path) -> None:
@@ -79,7 +80,7 @@ def test_text_files_that_cannot_be_written_cost_nothing_in_the_store(tmp_path: P
     full.symlink_to("/dev/full")
     store = LogStore(tmp_path / "logs.db", text=files)
     for group in (GROUP, "g" * 512, "fine"):
-        store.append(LogEvent(SCOPE, group, "s", AT_MS / 1000, f"to {group}"))
+        store.append(LogText(SCOPE, group, "s", AT_MS / 1000, f"to {group}".encode()))
     store.flush()
     assert [e.message for e in store.events(SCOPE, GROUP).events] == [f"to {GROUP}"]
     assert messages(files.path(SCOPE, "fine")) == ["to fine"]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lambda_home.sandboxes.base import SandboxSpec
 from lambda_home.sandboxes.docker_profile import (
+    OUTPUT,
     Owner,
     Wiring,
     container_config,
@@ -77,6 +79,17 @@ def test_owner_before_a_reboot_is_dead() -> None:
 
 def test_owner_on_another_machine_is_never_called_dead() -> None:
     assert not Owner("other", "before", 999_999_999, "1").is_dead(HERE)
+
+
+def test_output_goes_into_a_pipe_where_there_is_one() -> None:
+    piped = replace(WIRING, output=Path("/p/one"))
+    config = container_config(replace(SPEC, command=("/b", "x")), piped, {}, init=True)
+    host = config["HostConfig"]
+    assert isinstance(host, dict)
+    assert [(mount["Source"], mount["Target"]) for mount in host["Mounts"]] == [("/p/one", OUTPUT)]
+    shell = ["/bin/sh", "-c", f'exec "$@" >{OUTPUT} 2>&1', "sh", "/b", "x"]
+    assert config["Entrypoint"] == shell
+    assert "Entrypoint" not in container_config(SPEC, WIRING, {}, init=True)
 
 
 def test_a_spare_sees_its_own_folders_read_only() -> None:

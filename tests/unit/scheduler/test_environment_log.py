@@ -27,7 +27,11 @@ class Written:
     ended: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.log = EnvironmentLog(lambda line, _: self.lines.append(line))
+        self.log = EnvironmentLog(self.emit)
+
+    def emit(self, text: bytes, request_id: str) -> None:
+        del request_id
+        self.lines += text.decode("utf-8", "replace").split("\n")
 
     def begin(self, name: str, *, tail: bool = True) -> InvocationLog:
         return self.log.begin(name, f"START {name}", tail=tail)

@@ -124,8 +124,14 @@ KEPT = [
 def test_lines_of_the_function_are_kept_by_their_level(
     line: bytes, level: str, kept: object
 ) -> None:
-    assert JsonLog("INFO", level).keeps(line) is kept
-    assert TEXT.keeps(line)
+    assert JsonLog("INFO", level).sift(line) == (line if kept else None)
+    assert TEXT.sift(line) == line
+
+
+def test_lines_that_come_together_are_sifted_one_by_one() -> None:
+    log = JsonLog("INFO", "WARN")
+    assert log.sift(b'{"n": 1}\nplain\n\n{"n": 2}\nlast') == b"plain\n\nlast"
+    assert log.sift(b'{"n": 1}\n{"n": 2}') is None
 
 
 def test_a_version_says_how_it_logs() -> None:
@@ -135,16 +141,16 @@ def test_a_version_says_how_it_logs() -> None:
     config = {"LogFormat": "JSON", "SystemLogLevel": "WARN", "ApplicationLogLevel": "ERROR"}
     log = system_log_of(replace(VERSION, documents={"LoggingConfig": config}))
     assert log.start("r1", VERSION, AT) == ""
-    assert not log.keeps(said(level="INFO", timestamp=MOMENT))
+    assert log.sift(said(level="INFO", timestamp=MOMENT)) is None
 
 
 def test_each_line_is_given_with_the_request_that_wrote_it() -> None:
-    given: list[tuple[str, str]] = []
+    given: list[tuple[bytes, str]] = []
 
-    def emit(line: str, request_id: str) -> None:
+    def emit(line: bytes, request_id: str) -> None:
         given.append((line, request_id))
 
-    log = EnvironmentLog(emit, JsonLog("INFO", "WARN").keeps)
+    log = EnvironmentLog(emit, JsonLog("INFO", "WARN").sift)
     log.platform("INIT")
     first = log.begin("r1", "", tail=True)
     log.write(b'mine\n{"n": 1}\n')
@@ -152,24 +158,24 @@ def test_each_line_is_given_with_the_request_that_wrote_it() -> None:
     log.begin("r2", "start 2", tail=False)
     log.write(b"late\x1eFENCE r1\x1e\nnext\n")
     assert given == [
-        ("INIT", ""),
-        ("mine", "r1"),
-        ("late", "r1"),
-        ("end 1", "r1"),
-        ("start 2", "r2"),
-        ("next", "r2"),
+        (b"INIT", ""),
+        (b"mine", "r1"),
+        (b"late", "r1"),
+        (b"end 1", "r1"),
+        (b"start 2", "r2"),
+        (b"next", "r2"),
     ]
     assert first.last_4_kb() == b"mine\nlate\nend 1\n"
 
 
 def test_lines_of_several_at_a_time_are_given_with_their_marks() -> None:
-    given: list[tuple[str, str]] = []
+    given: list[tuple[bytes, str]] = []
 
-    def emit(line: str, request_id: str) -> None:
+    def emit(line: bytes, request_id: str) -> None:
         given.append((line, request_id))
 
-    log = SharedEnvironmentLog(emit, JsonLog("INFO", "WARN").keeps)
+    log = SharedEnvironmentLog(emit, JsonLog("INFO", "WARN").sift)
     log.begin("r1", "", tail=False)
     log.begin("r2", "start 2", tail=False)
     log.write(b'\x1eFROM r1\x1ea\nno mark\n\x1eFROM r2\x1eb\n\x1eFROM r1\x1e{"n": 1}\n')
-    assert given == [("start 2", "r2"), ("a", "r1"), ("no mark", ""), ("b", "r2")]
+    assert given == [(b"start 2", "r2"), (b"a", "r1"), (b"no mark", ""), (b"b", "r2")]
