@@ -175,6 +175,7 @@ class LogSettings(Section):
     """How much is kept of what functions log."""
 
     max_mb: Positive
+    max_invocation_mb: Annotated[int, Field(ge=0)]
     retention_days: Annotated[int, Field(ge=0)]
     files: bool
 

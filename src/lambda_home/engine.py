@@ -151,6 +151,7 @@ def build(settings: Settings, kept: Kept, chosen: Chosen, clock: Clock) -> Engin
             credentials=_credentials(settings, temporary),
             metrics=metrics,
             observers=(invocation_log, *((tracing,) if tracing else ())),
+            most_logged_mb=settings.logs.max_invocation_mb,
         )
     )
     admission = Admission(settings.limits.max_global_concurrency)

@@ -61,6 +61,9 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
     durations = HistogramMetricFamily(
         "lambda_duration_ms", "How long function code ran (ms).", labels=_LABELS
     )
+    unstarted = _counter(
+        "lambda_home_invocations_not_started", "Invocations that no environment could start for."
+    )
     inits = HistogramMetricFamily(
         "lambda_init_duration_ms", "How long init phases took (ms).", labels=_LABELS
     )
@@ -70,11 +73,12 @@ def _counted(metrics: Metrics) -> Iterator[Metric]:
         invocations.add_metric(labels, ran[-1][1])  # so that both are always the same
         errors.add_metric(labels, meter.errors)
         cold.add_metric(labels, meter.cold_starts)
+        unstarted.add_metric(labels, meter.unstarted)
         for reason, count in list(meter.throttles.items()):
             throttles.add_metric((*labels, str(reason)), count)
         durations.add_metric(labels, buckets=ran, sum_value=meter.durations.total_ms)
         inits.add_metric(labels, buckets=started, sum_value=meter.inits.total_ms)
-    yield from (invocations, errors, throttles, cold, durations, inits)
+    yield from (invocations, errors, throttles, cold, durations, inits, unstarted)
     answers = CounterMetricFamily(
         "lambda_home_http_requests", "Requests at the user API's port.", labels=["status"]
     )

@@ -5,7 +5,7 @@ may be one ahead of another. An environment holds the meter of its function vers
 costs a few additions. The first six families are those that
 Lambda@Home names; they mean what AWS's metrics of the same kind mean
 (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html): an invocation that was
-throttled or that no environment could be started for is none.
+throttled or that no environment could be started for is none, and has a counter of its own.
 """
 
 from __future__ import annotations
@@ -104,11 +104,11 @@ class Day:
 class Meter:
     """The figures of one function version."""
 
-    __slots__ = ("cold_starts", "day", "durations", "errors", "inits", "throttles")
+    __slots__ = ("cold_starts", "day", "durations", "errors", "inits", "throttles", "unstarted")
 
     def __init__(self, day: Day | None = None) -> None:
         self.day = day or Day()
-        self.errors = self.cold_starts = 0
+        self.errors = self.cold_starts = self.unstarted = 0
         self.durations = Distribution()
         self.inits = Distribution()
         self.throttles: dict[str, int] = dict.fromkeys(_REASONS, 0)

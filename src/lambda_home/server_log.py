@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -29,6 +30,9 @@ _NUMBERS_OF_CALLS: Final = {**_NUMBERS, "warn": logging.WARNING, "exception": lo
 _FIRST: Final = ("ts", "level", "message")
 _WRITE_EVERY_S = 0.2
 _LONGEST_TYPE = 200
+_MINUTE_S = 60.0
+_SAME_A_MINUTE = 5
+_MOST_KINDS = 500
 
 Line = MutableMapping[str, Any]
 Renderer = Callable[[Any, str, Line], str | bytes]
@@ -150,13 +154,50 @@ def _in_order(logger: Any, method: str, line: Line) -> Line:
 
 
 class _Others(logging.Handler):
-    """Takes what libraries log by Python's own module into this log."""
+    """Takes what libraries log by Python's own module into this log.
+
+    What a client can provoke as often as it likes, such as a request that is not HTTP, fills no
+    disk: of the same line without a traceback some are written each minute, and then how many were
+    not.
+    """
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._turns: dict[tuple[str, str], _Turn] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
+        more: dict[str, Any] = {}
+        if record.exc_info is None:
+            turn = self._turn(record)
+            turn.came += 1
+            if turn.came > _SAME_A_MINUTE:
+                return
+            more = {"left_out": turn.left_out_before} if turn.left_out_before else {}
+            turn.left_out_before = 0
         write = structlog.get_logger(record.name)
         say = write.error if record.levelno >= logging.ERROR else write.warning
         try:
-            say(record.getMessage(), logger=record.name, exc_info=record.exc_info)
+            say(record.getMessage(), logger=record.name, exc_info=record.exc_info, **more)
         except Exception:
             self.handleError(record)
+
+    def _turn(self, record: logging.LogRecord) -> _Turn:
+        """The minute that a line of this kind falls into; after a minute a new one begins."""
+        key = record.name, str(record.msg)[:_LONGEST_TYPE]
+        turn = self._turns.get(key)
+        if turn is None or not 0 <= record.created - turn.began < _MINUTE_S:
+            if len(self._turns) >= _MOST_KINDS:
+                self._turns.clear()
+            left_out = max(0, turn.came - _SAME_A_MINUTE) if turn is not None else 0
+            turn = self._turns[key] = _Turn(record.created, left_out)
+        return turn
+
+
+@dataclass(slots=True)
+class _Turn:
+    """A minute of the same lines: when it began, how many came, how many were left out before."""
+
+    began: float
+    left_out_before: int
+    came: int = 0

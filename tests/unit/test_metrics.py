@@ -52,6 +52,7 @@ def test_every_figure_of_an_invocation_moves_and_both_histograms_count_it() -> N
     meter.ended(12.0, 0.0, failed=False, cold=True)
     meter.ended(3.0, 0.0, failed=True, cold=False)
     meter.throttled(ThrottleReason.RATE)
+    meter.unstarted += 1
     labels = {
         "account": HERE.account,
         "region": HERE.region,
@@ -62,6 +63,7 @@ def test_every_figure_of_an_invocation_moves_and_both_histograms_count_it() -> N
         "lambda_invocations_total": 2,
         "lambda_errors_total": 1,
         "lambda_cold_starts_total": 1,
+        "lambda_home_invocations_not_started_total": 1,
         "lambda_duration_ms_count": 2,
         "lambda_duration_ms_sum": 15,
         "lambda_init_duration_ms_count": 1,

@@ -175,6 +175,37 @@ def test_what_libraries_warn_of_comes_into_the_same_log() -> None:
     )
 
 
+def test_what_clients_can_provoke_at_will_is_written_a_few_times_a_minute() -> None:
+    stream = io.StringIO()
+    server_log.configure(settings(), stream)
+
+    def logged(seconds: float, text: str = "Invalid HTTP request received.") -> None:
+        record = logging.LogRecord("uvicorn.error", logging.WARNING, "", 0, text, (), None)
+        record.created = NOW + seconds
+        logging.getLogger().handle(record)
+
+    for number in range(100):
+        logged(number / 10)
+    logged(3.0, "another")
+    assert [line["message"] for line in lines(stream)].count("another") == 1
+    assert len(lines(stream)) == 6
+    logged(61.0)
+    logged(62.0)
+    later = [line.get("left_out") for line in lines(stream)[6:]]
+    assert later == [95, None]
+
+
+def test_every_traceback_of_a_library_is_written() -> None:
+    stream = io.StringIO()
+    server_log.configure(settings(), stream)
+    for number in range(10):
+        try:
+            raise ValueError(number)  # noqa: TRY301  the traceback is what is tried
+        except ValueError:
+            logging.getLogger("some.library").exception("failed")
+    assert len(lines(stream)) == 10
+
+
 def test_a_stream_that_fails_loses_its_lines_and_nothing_else() -> None:
     stream = io.StringIO()
     server_log.configure(settings(), stream)

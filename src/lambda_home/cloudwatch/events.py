@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from lambda_home.cloudwatch.batches import checked, newest_that_fit, oldest_that_fit, size_of
-from lambda_home.cloudwatch.identifiers import group_of, place_in, token_of
+from lambda_home.cloudwatch.identifiers import bad_token, group_of, parts_of, token_of
 from lambda_home.cloudwatch.operations import LogsBackend, LogsCall, Result, operation
 from lambda_home.cloudwatch.patterns import pattern_of
 from lambda_home.cloudwatch.positions import position_in, tokens_after
@@ -15,6 +15,10 @@ from lambda_home.errors import InvalidParameterException
 from lambda_home.logs.events import EventPage, EventQuery, StoredEvent
 
 _PAGE: Final = 10_000
+_OLDEST_FIRST: Final = "oldest"
+_NEWEST_FIRST: Final = "newest"
+_EARLIEST_NEWEST_FIRST_MS: Final = 1_704_067_200_000
+"""2024-01-01: AWS searches older events from their beginning only."""
 
 
 @operation("PutLogEvents")
@@ -74,9 +78,8 @@ def filter_log_events(backend: LogsBackend, call: LogsCall) -> Result:
             "LogStream names and LogStream name prefix are mutually exclusive parameters."
         )
     pattern = pattern_of(params.get("filterPattern", ""))
-    backwards = not params.get("startFromHead", True)
-    kind = "newest" if backwards else "oldest"
-    place = place_in(kind, params.get("nextToken"))
+    kind, place = _direction(params)
+    backwards = kind == _NEWEST_FIRST
     backend.store.group(call.scope, group)
     for name in names or ():
         backend.store.stream(call.scope, group, name)
@@ -99,6 +102,23 @@ def filter_log_events(backend: LogsBackend, call: LogsCall) -> Result:
         "searchedLogStreams": [],
         "nextToken": token_of(kind, more) if more else None,
     }
+
+
+def _direction(params: Mapping[str, Any]) -> tuple[str, str]:
+    """Which events come first, and where the page begins: as the token says, if there is one."""
+    token = params.get("nextToken")
+    if token is not None:
+        kind, place = parts_of(token)
+        if kind not in {_OLDEST_FIRST, _NEWEST_FIRST}:
+            raise bad_token()
+        return kind, place
+    if params.get("startFromHead", True):
+        return _OLDEST_FIRST, ""
+    if params.get("startTime", _EARLIEST_NEWEST_FIRST_MS) < _EARLIEST_NEWEST_FIRST_MS:
+        raise InvalidParameterException(
+            "startFromHead can be false only with a startTime on or after January 1, 2024."
+        )
+    return _NEWEST_FIRST, ""
 
 
 def _fitting(events: Sequence[StoredEvent], *, backwards: bool) -> Sequence[StoredEvent]:

@@ -15,12 +15,18 @@ from lambda_home.cloudwatch.identifiers import (
     token_of,
 )
 from lambda_home.cloudwatch.operations import LogsBackend, LogsCall, Result, operation
+from lambda_home.cloudwatch.tags import refuse_reserved
 from lambda_home.errors import InvalidParameterException, ValidationException
 from lambda_home.logs.events import LogGroup, NoSuchLogGroup
 
 _PAGE: Final = 50
 _STEP: Final = 200
 _STANDARD: Final = "STANDARD"
+_CHEAPER: Final = frozenset({"INFREQUENT_ACCESS", "ESSENTIALS"})
+"""Classes that DescribeLogGroups does not tell apart."""
+
+_RESERVED: Final = "aws/"
+_FILTERS: Final = ("logGroupNamePrefix", "logGroupNamePattern", "logGroupClass")
 _RETENTIONS: Final = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
     *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
@@ -33,10 +39,14 @@ Wanted = Callable[[LogGroup], bool]
 def create_log_group(backend: LogsBackend, call: LogsCall) -> Result:
     """Make a log group, with its tags and class."""
     params = call.params
-    settings: dict[str, Any] = {name: params[name] for name in _SETTINGS if name in params}
+    name = params["logGroupName"]
+    if name.lower().startswith(_RESERVED):
+        raise InvalidParameterException("Log groups starting with AWS/ are reserved for AWS.")
+    settings: dict[str, Any] = {each: params[each] for each in _SETTINGS if each in params}
     if "tags" in params:
+        refuse_reserved(params["tags"])
         settings["tags"] = params["tags"]
-    backend.store.create_group(call.scope, params["logGroupName"], settings)
+    backend.store.create_group(call.scope, name, settings)
     return None
 
 
@@ -76,13 +86,16 @@ def describe_log_groups(backend: LogsBackend, call: LogsCall) -> Result:
             "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters."
         )
     if "logGroupIdentifiers" in params:
+        if any(each in params for each in _FILTERS):
+            raise InvalidParameterException(
+                "logGroupIdentifiers cannot be used with another filter of log groups."
+            )
         return {"logGroups": _identified(backend, call)}
-    kind = params.get("logGroupClass", _STANDARD)
+    kind = params.get("logGroupClass")
+    kinds = _CHEAPER if kind in _CHEAPER else {kind}
 
     def wanted(group: LogGroup) -> bool:
-        return (part or "") in group.name and (
-            "logGroupClass" not in params or _class_of(group) == kind
-        )
+        return (part or "") in group.name and (kind is None or _class_of(group) in kinds)
 
     found, more = _page(backend, call, wanted, params.get("limit", _PAGE), prefix or "")
     full = part is None
@@ -92,8 +105,13 @@ def describe_log_groups(backend: LogsBackend, call: LogsCall) -> Result:
 
 @operation("ListLogGroups")
 def list_log_groups(backend: LogsBackend, call: LogsCall) -> Result:
-    """Log groups by a pattern of up to five parts of names, by class and by tags."""
+    """Log groups by a pattern of up to five parts of names, by class and by tags.
+
+    None has a data source or an index of fields.
+    """
     params = call.params
+    if params.get("dataSources") or params.get("fieldIndexNames"):
+        return {"logGroups": []}
     # The model's constraint leaves nothing in it that has another meaning than AWS's.
     pattern = re.compile(params.get("logGroupNamePattern", "").replace(".", r"\."))
 

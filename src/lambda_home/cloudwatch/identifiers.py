@@ -104,10 +104,18 @@ def place_in(kind: str, token: str | None) -> str:
     """Where the page of a token begins; "" without one. Raises InvalidParameterException."""
     if token is None:
         return ""
-    try:
-        given, _, place = base64.urlsafe_b64decode(token.encode()).decode().partition(" ")
-    except (binascii.Error, ValueError):
-        raise bad_token() from None
-    if given != kind or not place:
+    given, place = parts_of(token)
+    if given != kind:
         raise bad_token()
     return place
+
+
+def parts_of(token: str) -> tuple[str, str]:
+    """What `token_of` made a token of. Raises InvalidParameterException."""
+    try:
+        kind, _, place = base64.urlsafe_b64decode(token.encode()).decode().partition(" ")
+    except (binascii.Error, ValueError):
+        raise bad_token() from None
+    if not place:
+        raise bad_token()
+    return kind, place

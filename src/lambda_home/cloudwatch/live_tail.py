@@ -6,13 +6,12 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from lambda_home.arns import Scope
+from lambda_home.cloudwatch.batches import oldest_that_fit, size_of
 from lambda_home.cloudwatch.identifiers import group_arn, group_in
 from lambda_home.cloudwatch.operations import LogsBackend, LogsCall
 from lambda_home.cloudwatch.patterns import pattern_of
@@ -20,11 +19,15 @@ from lambda_home.cloudwatch.wire import to_json
 from lambda_home.errors import InvalidParameterException
 from lambda_home.http_io import Receive, Send
 from lambda_home.logs.events import LiveEvent, Matcher
+from lambda_home.logs.live import Backlog
 from lambda_home.user_api.protocol.event_stream import CONTENT_TYPE, exception_event, json_event
 
 _EVERY_S: Final = 1.0
 _SESSION_S: Final = 3 * 60 * 60
 _MOST_SHOWN: Final = 500
+_MOST_BYTES: Final = 3 * 1024 * 1024
+"""Of messages in one update: clients take 24 MB of JSON, where a byte may become six."""
+
 _MOST_WAITING: Final = 50_000
 
 
@@ -67,13 +70,18 @@ def tailed(backend: LogsBackend, call: LogsCall) -> Tailed:
     return Tailed(call.scope, groups, frozenset(names or ()), tuple(prefixes or ()), pattern)
 
 
-def update(shown: Tailed, events: Sequence[LiveEvent]) -> bytes:
-    """The message about the events of a second; of very many it shows some, evenly chosen."""
-    wanted = [event for event in events if shown.shows(event)]
+def update(shown: Tailed, events: Sequence[LiveEvent], *, lost: bool = False) -> bytes:
+    """The message about the events of a second; of very many it shows some, evenly chosen.
+
+    `lost`: older ones are missing already, since the client was slow.
+    """
+    found = [event for event in events if shown.shows(event)]
+    wanted = found
     step = len(wanted) / _MOST_SHOWN
-    sampled = step > 1
-    if sampled:
+    if step > 1:
         wanted = [wanted[int(number * step)] for number in range(_MOST_SHOWN)]
+    wanted = wanted[: oldest_that_fit([size_of(event.message) for event in wanted], _MOST_BYTES)]
+    sampled = lost or len(wanted) < len(found)
     results = [
         {
             "logStreamName": event.stream,
@@ -101,10 +109,28 @@ def beginning(shown: Tailed, params: Mapping[str, Any], session_id: str) -> byte
     return json_event("initial-response", b"{}") + json_event("sessionStart", to_json(document))
 
 
+class _Waiting:
+    """What a client has not been told yet."""
+
+    def __init__(self) -> None:
+        self._backlog = Backlog(_MOST_WAITING)
+        self._lost = False
+
+    def heard(self, events: Sequence[LiveEvent]) -> None:
+        """In the writer's thread."""
+        if self._backlog.add_newest(events):
+            self._lost = True
+
+    def take(self) -> tuple[list[LiveEvent], bool]:
+        """All of it, and whether older ones are lost."""
+        lost, self._lost = self._lost, False
+        return self._backlog.take(), lost
+
+
 class LiveTails:
     """Serves sessions until their clients go, three hours are over, or `close` ends them all.
 
-    Every `every_s` seconds each says what is new.
+    Every `every_s` seconds each says what is new; a slow client misses the oldest events.
     """
 
     def __init__(
@@ -122,9 +148,8 @@ class LiveTails:
     async def serve(self, call: LogsCall, request_id: str, receive: Receive, send: Send) -> None:
         """Serve one. Raises as `tailed`, before anything was sent."""
         shown = await asyncio.to_thread(tailed, self._backend, call)
-        waiting: deque[LiveEvent] = deque(maxlen=_MOST_WAITING)
-        follow = self._backend.store.follow
-        end = await asyncio.to_thread(follow, call.scope, shown.groups, waiting.extend)
+        waiting = _Waiting()
+        end = self._backend.store.follow(call.scope, shown.groups, waiting.heard)
         ends = [
             asyncio.ensure_future(_until_gone(receive)),
             asyncio.ensure_future(self._closing.wait()),
@@ -146,7 +171,7 @@ class LiveTails:
     async def _updates(
         self,
         shown: Tailed,
-        waiting: deque[LiveEvent],
+        waiting: _Waiting,
         ends: Sequence[asyncio.Future[Any]],
         send: Send,
     ) -> None:
@@ -157,11 +182,8 @@ class LiveTails:
             )
             if ends[0] in over:
                 return
-            events = []
-            with suppress(IndexError):
-                while True:
-                    events.append(waiting.popleft())
-            message = await asyncio.to_thread(update, shown, events)
+            events, lost = waiting.take()
+            message = await asyncio.to_thread(update, shown, events, lost=lost)
             if over:
                 break
             if self._monotonic() >= until:

@@ -13,6 +13,9 @@ from lambda_home.logs.events import LogStream
 _PAGE: Final = 50
 _BY_TIME: Final = "LastEventTime"
 
+_Place = tuple[int, str]
+"""Where a stream stands among others: the moment of its last event (0 by name), and its name."""
+
 
 @operation("CreateLogStream")
 def create_log_stream(backend: LogsBackend, call: LogsCall) -> Result:
@@ -38,27 +41,34 @@ def describe_log_streams(backend: LogsBackend, call: LogsCall) -> Result:
     prefix, by_time = params.get("logStreamNamePrefix", ""), params.get("orderBy") == _BY_TIME
     if prefix and by_time:
         raise InvalidParameterException("Cannot order by LastEventTime with a logStreamNamePrefix.")
-    kind = f"streams-{'time' if by_time else 'name'}"
-    after = place_in(kind, params.get("nextToken"))
-    streams = backend.store.streams(
-        call.scope,
-        group,
-        prefix,
-        by_time=by_time,
-        descending=bool(params.get("descending")),
-    )
-    first = 0
-    if after:
-        names = [stream.name for stream in streams]
-        if after not in names:
-            raise bad_token()
-        first = names.index(after) + 1
-    page = streams[first : first + params.get("limit", _PAGE)]
-    more = first + len(page) < len(streams)
+    descending = bool(params.get("descending"))
+    kind = f"streams-{'time' if by_time else 'name'}-{'down' if descending else 'up'}"
+    token = params.get("nextToken")
+    after = _place_of(place_in(kind, token)) if token is not None else None
+
+    def place(stream: LogStream) -> _Place:
+        return (stream.last_event_ms or 0) if by_time else 0, stream.name
+
+    streams = [
+        stream
+        for stream in backend.store.streams(
+            call.scope, group, prefix, by_time=by_time, descending=descending
+        )
+        if after is None or (place(stream) < after if descending else place(stream) > after)
+    ]
+    page = streams[: params.get("limit", _PAGE)]
+    more = len(page) < len(streams)
     return {
         "logStreams": [_described(call.scope, group, stream) for stream in page],
-        "nextToken": token_of(kind, page[-1].name) if more else None,
+        "nextToken": token_of(kind, "{} {}".format(*place(page[-1]))) if more else None,
     }
+
+
+def _place_of(text: str) -> _Place:
+    moment, _, name = text.partition(" ")
+    if not moment.isdecimal() or not moment.isascii():
+        raise bad_token()
+    return int(moment), name
 
 
 def _described(scope: Scope, group: str, stream: LogStream) -> dict[str, Any]:

@@ -16,6 +16,7 @@ _ARN = re.compile(
     r"arn:[a-z-]+:(?P<vendor>[a-z0-9-]+):(?P<region>[a-z0-9-]*):(?P<account>\d*):(?P<resource>.+)"
 )
 _LAMBDA: Final = "lambda"
+_NOT_APPLIED: Final = ("fieldSelectionCriteria", "emitSystemFields")
 _WITH_ROLE: Final = frozenset({"kinesis", "firehose"})
 
 
@@ -24,6 +25,11 @@ def put_subscription_filter(backend: LogsBackend, call: LogsCall) -> Result:
     """Send lines that match to a function, from now on."""
     params = call.params
     _check_destination(params["destinationArn"], params.get("roleArn"), call.scope)
+    for name in _NOT_APPLIED:
+        if params.get(name):
+            raise InvalidParameterException(
+                f"lambda_home does not apply {name}: leave it out, and use filterPattern."
+            )
     backend.store.group(call.scope, params["logGroupName"])
     pattern_of(params["filterPattern"])
     if not backend.subscriptions.can_call(call.scope, params["destinationArn"]):

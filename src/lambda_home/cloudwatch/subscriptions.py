@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections import deque
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol, Self
 import structlog
 
 from lambda_home.arns import FunctionRef, Scope
+from lambda_home.cloudwatch.loops import MOST_DELIVERIES, Loops
 from lambda_home.cloudwatch.patterns import pattern_of
 from lambda_home.companion.triggers import logs_event
 from lambda_home.errors import ApiError, LimitExceededException, ResourceNotFoundException
@@ -30,6 +31,7 @@ from lambda_home.invocations import (
     InvocationType,
 )
 from lambda_home.logs.events import Follower, LiveEvent, Matcher
+from lambda_home.logs.live import Backlog
 from lambda_home.registry.resources import Document, ResourceKind, Resources
 
 _MOST_FILTERS: Final = 2
@@ -69,9 +71,12 @@ class _Filter:
 
 @dataclass(frozen=True, slots=True)
 class _Parcel:
+    """What one invocation is told; `deliveries` with this one led to it."""
+
     function: FunctionRef
     group: str
     payload: bytes
+    deliveries: int
 
 
 class Subscriptions:
@@ -90,7 +95,8 @@ class Subscriptions:
         self._lock = threading.Lock()
         self._filters: dict[_Group, tuple[_Filter, ...]] = {}
         self._ends: dict[_Group, Callable[[], None]] = {}
-        self._waiting: deque[LiveEvent] = deque()
+        self._waiting = Backlog(_MOST_WAITING)
+        self._loops = Loops()
         self._news = asyncio.Event()
         self._ids = count()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -196,18 +202,16 @@ class Subscriptions:
             self._loop.call_soon_threadsafe(self._add, tuple(events))
 
     def _add(self, events: Sequence[LiveEvent]) -> None:
-        if len(self._waiting) + len(events) > _MOST_WAITING:
+        if self._waiting.add(events):
+            self._news.set()
+        else:
             _log.warning("log events were not delivered: too many wait", events=len(events))
-            return
-        self._waiting.extend(events)
-        self._news.set()
 
     async def _deliver_for_ever(self) -> None:
         while True:
             await self._news.wait()
             self._news.clear()
-            events = list(self._waiting)
-            self._waiting.clear()
+            events = self._waiting.take()
             try:
                 for parcel in await asyncio.to_thread(self._packed, events):
                     await self._send(parcel)
@@ -215,7 +219,9 @@ class Subscriptions:
                 _log.exception("log events were not delivered")
 
     async def _send(self, parcel: _Parcel) -> None:
-        request = InvocationRequest(parcel.payload, InvocationType.EVENT)
+        request_id = str(uuid.uuid4())
+        self._loops.remember(request_id, parcel.deliveries)
+        request = InvocationRequest(parcel.payload, InvocationType.EVENT, request_id=request_id)
         try:
             await self._invoker.invoke(parcel.function, request)
         except ApiError as error:
@@ -232,30 +238,42 @@ class Subscriptions:
         for event in events:
             by_stream.setdefault((event.scope, event.group, event.stream), []).append(event)
         return [
-            _Parcel(each.function, group, payload)
+            parcel
             for (scope, group, stream), written in by_stream.items()
             for each in self._filters.get((scope, group), ())
-            for payload in self._payloads(group, stream, each, written)
+            for parcel in self._parcels(group, stream, each, written)
         ]
 
-    def _payloads(
+    def _parcels(
         self, group: str, stream: str, filter_: _Filter, written: Sequence[LiveEvent]
-    ) -> Iterator[bytes]:
-        pattern = filter_.pattern
-        wanted = [
+    ) -> Iterator[_Parcel]:
+        pattern, function = filter_.pattern, filter_.function
+        matching = [e for e in written if pattern is None or pattern.matches(e.message)]
+        wanted = [event for event in matching if not self._loops.ends(event, function)]
+        looping = sum(self._loops.before(event) >= MOST_DELIVERIES for event in matching)
+        if looping:
+            _log.warning(
+                "log events were not delivered: they come of deliveries of themselves",
+                group=group,
+                function=function.arn,
+                events=looping,
+            )
+        if not wanted:
+            return
+        lines = [
             {
                 "id": event.timestamp_ms * _ID_STEP + next(self._ids),
                 "timestamp": event.timestamp_ms,
                 "message": event.message,
             }
-            for event in written
-            if pattern is None or pattern.matches(event.message)
+            for event in wanted
         ]
-        if wanted:
-            owner = written[0].scope.account
-            yield from split(
-                lambda part: _payload(owner, group, stream, filter_.name, part), wanted
-            )
+        owner = written[0].scope.account
+        deliveries = 1 + max(map(self._loops.before, wanted))
+        for payload in split(
+            lambda part: _payload(owner, group, stream, filter_.name, part), lines
+        ):
+            yield _Parcel(function, group, payload, deliveries)
 
 
 def split(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from lambda_home.cloudwatch.identifiers import group_in
@@ -58,10 +58,7 @@ def _tags(backend: LogsBackend, call: LogsCall, group: str) -> Tags:
 
 def _add(backend: LogsBackend, call: LogsCall, group: str) -> Result:
     given = call.params["tags"]
-    if any(key.lower().startswith(_RESERVED) for key in given):
-        raise InvalidParameterException(
-            "Tag keys that begin with aws: are reserved for internal use: give another key."
-        )
+    refuse_reserved(given)
 
     def edit(tags: Tags) -> Tags:
         tags |= given
@@ -70,6 +67,14 @@ def _add(backend: LogsBackend, call: LogsCall, group: str) -> Result:
         return tags
 
     return _change(backend, call, group, edit)
+
+
+def refuse_reserved(tags: Iterable[str]) -> None:
+    """Raises InvalidParameterException for keys that are AWS's own."""
+    if any(key.lower().startswith(_RESERVED) for key in tags):
+        raise InvalidParameterException(
+            "Tag keys that begin with aws: are reserved for internal use: give another key."
+        )
 
 
 def _remove(backend: LogsBackend, call: LogsCall, group: str, keys: list[str]) -> Result:

@@ -25,7 +25,10 @@ ROW_BYTES = 64
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _ESCAPES = b"\\\\u00"
-_ID = re.compile(r"\d{56}")
+_ID = re.compile(r"[0-9]{56}")
+_LATEST_MS = 1 << 62
+"""No event is as late; SQLite's numbers end soon after."""
+
 _HIGHEST_INDEX = 10**10 - 1
 
 
@@ -128,7 +131,7 @@ def id_of(key: Key) -> str:
 
 def key_of(event_id: str) -> Key:
     """The place that an id tells. Raises BadLogToken."""
-    if _ID.fullmatch(event_id) is None or not event_id.isascii():
+    if _ID.fullmatch(event_id) is None or int(event_id[:20]) > _LATEST_MS:
         raise BadLogToken("The specified token is not one that a page of log events gave.")
     return int(event_id[:20]), int(event_id[20:46]), int(event_id[46:])
 

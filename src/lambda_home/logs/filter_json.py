@@ -1,7 +1,9 @@
 """Filter patterns for messages that are JSON: `{ $.a.b = "x*" && ($.n > 3 || $.m[*] IS NULL) }`.
 
 Pure. A message that is no JSON object or array matches nothing; a comparison holds if one of the
-values that its selector finds is as asked for, so not if there is none.
+values that its selector finds is as asked for, so not if there is none. `*` stands for every
+element of an array or every member of an object, once in a selector.
+Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
 """
 
 from __future__ import annotations
@@ -10,10 +12,11 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final
 
+from lambda_home.logs.filter_conditions import Condition, ConditionParser, refuse_many_regexes
 from lambda_home.logs.filter_tokens import BadFilterPattern, Kind, Token, tokens_of
-from lambda_home.logs.filter_values import OPERATORS, Comparison, comparison
+from lambda_home.logs.filter_values import Comparison
 
 _SYMBOLS = "{}()=!<>&|"
 _STEP = re.compile(
@@ -24,22 +27,16 @@ _STEP = re.compile(
 _SELECTOR = re.compile(
     r"\$(?:\.?\[(?:\d{1,9}|\*|'[^']+'|\"[^\"]+\")\]|\.[^.\[\]\s'\"{}()=!<>&|]+)+"
 )
-_DEEPEST = 50
-_MOST_REGEXES = 2
-
-
-class _Node(Protocol):
-    @property
-    def needles(self) -> list[str]: ...
-
-    def holds(self, document: object) -> bool: ...
+_MOST_WILDCARDS: Final = 3
+_SELECTED: Final = "\x00"
+"""Begins a word that stands for a selector."""
 
 
 @dataclass(frozen=True, slots=True)
 class JsonPattern:
     """A condition on a JSON document."""
 
-    condition: _Node
+    condition: Condition
 
     @property
     def needles(self) -> Sequence[str]:
@@ -59,8 +56,9 @@ class JsonPattern:
 
 @dataclass(frozen=True, slots=True)
 class _Selector:
-    """The way to values: names, indexes, and "*" for all elements."""
+    """The way to values: names, indexes, and None for all elements or members."""
 
+    text: str
     steps: tuple[str | int | None, ...]
 
     def found_in(self, document: object) -> Iterator[Any]:
@@ -115,37 +113,13 @@ class _NotExists:
         return next(self.selector.found_in(document), self) is self
 
 
-@dataclass(frozen=True, slots=True)
-class _All:
-    parts: tuple[_Node, ...]
-
-    @property
-    def needles(self) -> list[str]:
-        return [needle for part in self.parts for needle in part.needles]
-
-    def holds(self, document: object) -> bool:
-        return all(part.holds(document) for part in self.parts)
-
-
-@dataclass(frozen=True, slots=True)
-class _Any:
-    parts: tuple[_Node, ...]
-
-    @property
-    def needles(self) -> list[str]:
-        return []
-
-    def holds(self, document: object) -> bool:
-        return any(part.holds(document) for part in self.parts)
-
-
 def parse(text: str) -> JsonPattern:
     """Understand a pattern. Raises BadFilterPattern."""
-    selectors: list[str] = []
+    selectors: list[_Selector] = []
 
     def named(match: re.Match[str]) -> str:
-        selectors.append(match[0])
-        return f" \x00{len(selectors) - 1} "
+        selectors.append(_selector(match[0]))
+        return f" {_SELECTED}{len(selectors) - 1} "
 
     # Selectors have brackets, quotes and minus signs of their own: they are taken out first, but
     # not out of quoted texts.
@@ -154,11 +128,14 @@ def parse(text: str) -> JsonPattern:
         piece if number % 2 else _SELECTOR.sub(named, piece) for number, piece in enumerate(pieces)
     )
     tokens = tokens_of(plain, _SYMBOLS)
-    if sum(token.kind is Kind.REGEX for token in tokens) > _MOST_REGEXES:
-        raise BadFilterPattern(f"Invalid filter pattern: more than {_MOST_REGEXES} expressions.")
+    refuse_many_regexes(tokens)
+    if sum(selector.steps.count(None) for selector in selectors) > _MOST_WILDCARDS:
+        raise BadFilterPattern(
+            f"Invalid filter pattern: more than {_MOST_WILDCARDS} wildcards in selectors."
+        )
     parser = _Parser(tokens, selectors)
     parser.symbol("{")
-    condition = parser.condition(0)
+    condition = parser.condition()
     parser.symbol("}")
     parser.end()
     return JsonPattern(condition)
@@ -175,100 +152,38 @@ def _bracketed(text: str, named: Any) -> str:
     )
 
 
-class _Parser:
-    """Reads tokens from left to right: conditions, of alternatives, of comparisons."""
+class _Parser(ConditionParser):
+    """Reads what is asked of a document."""
 
-    def __init__(self, tokens: Sequence[Token], selectors: Sequence[str]) -> None:
-        self._tokens = tokens
+    def __init__(self, tokens: Sequence[Token], selectors: Sequence[_Selector]) -> None:
+        super().__init__(tokens)
         self._selectors = selectors
-        self._at = 0
 
-    def condition(self, depth: int) -> _Node:
-        """Alternatives between "||"; "&&" binds closer."""
-        if depth > _DEEPEST:
-            raise BadFilterPattern("Invalid filter pattern: too many parentheses.")
-        parts = [self._conjunction(depth)]
-        while self._takes("||"):
-            parts.append(self._conjunction(depth))
-        return parts[0] if len(parts) == 1 else _Any(tuple(parts))
-
-    def symbol(self, text: str) -> None:
-        """The next token must be this."""
-        if not self._takes(text):
-            raise self._unexpected(f"'{text}'")
-
-    def end(self) -> None:
-        """There must be no more."""
-        if self._at < len(self._tokens):
-            raise self._unexpected("the end")
-
-    def _conjunction(self, depth: int) -> _Node:
-        parts = [self._part(depth)]
-        while self._takes("&&"):
-            parts.append(self._part(depth))
-        return parts[0] if len(parts) == 1 else _All(tuple(parts))
-
-    def _part(self, depth: int) -> _Node:
-        if self._takes("("):
-            condition = self.condition(depth + 1)
-            self.symbol(")")
-            return condition
-        token = self._next("a selector like $.name")
-        if not token.text.startswith("\x00") or token.kind is not Kind.WORD:
-            self._at -= 1
-            raise self._unexpected("a selector like $.name")
-        selector = _selector(self._selectors[int(token.text[1:])])
-        if self._word("IS"):
+    def leaf(self) -> Condition:
+        """A selector with what is asked of what it finds."""
+        token = self.peek()
+        if token is None or self.is_value(token):
+            raise self.unexpected("a selector like $.name")
+        self.take()
+        selector = self._selectors[int(token.text[1:])]
+        if self.takes_word("IS"):
             for word, value in (("NULL", None), ("TRUE", True), ("FALSE", False)):
-                if self._word(word):
+                if self.takes_word(word):
                     return _Is(selector, value)
-            raise self._unexpected("NULL, TRUE or FALSE")
-        if self._word("NOT"):
-            if self._word("EXISTS"):
+            raise self.unexpected("NULL, TRUE or FALSE")
+        if self.takes_word("NOT"):
+            if self.takes_word("EXISTS"):
                 return _NotExists(selector)
-            raise self._unexpected("EXISTS")
-        for operator in ("<=", ">=", "!=", "=", "<", ">"):
-            if self._takes(operator):
-                return _Compares(selector, comparison(operator, self._value()))
-        raise self._unexpected(f"one of {' '.join(OPERATORS)}")
+            raise self.unexpected("EXISTS")
+        return _Compares(selector, self.comparison())
 
-    def _value(self) -> Token:
-        token = self._next("a value")
-        if token.kind is Kind.SYMBOL or token.text.startswith("\x00"):
-            self._at -= 1
-            raise self._unexpected("a value")
-        return token
+    def is_value(self, token: Token) -> bool:
+        """Whether it is anything but a selector."""
+        return token.kind is not Kind.WORD or not token.text.startswith(_SELECTED)
 
-    def _next(self, expected: str) -> Token:
-        if self._at >= len(self._tokens):
-            raise self._unexpected(expected)
-        self._at += 1
-        return self._tokens[self._at - 1]
-
-    def _word(self, word: str) -> bool:
-        if self._at < len(self._tokens):
-            token = self._tokens[self._at]
-            if token.kind is Kind.WORD and token.text.upper() == word:
-                self._at += 1
-                return True
-        return False
-
-    def _takes(self, text: str) -> bool:
-        """Whether these symbols come next, with nothing between them."""
-        wanted = self._tokens[self._at : self._at + len(text)]
-        together = [token.text for token in wanted if token.kind is Kind.SYMBOL] == list(text)
-        if not together or wanted[-1].end - wanted[0].start != len(text):
-            return False
-        self._at += len(text)
-        return True
-
-    def _unexpected(self, expected: str) -> BadFilterPattern:
-        found = "the end"
-        if self._at < len(self._tokens):
-            text = self._tokens[self._at].text
-            found = self._selectors[int(text[1:])] if text.startswith("\x00") else text
-            found = f"'{found}'"
-        return BadFilterPattern(f"Invalid filter pattern: expected {expected}, found {found}.")
+    def shown(self, token: Token) -> str:
+        """A selector as it was written."""
+        return token.text if self.is_value(token) else self._selectors[int(token.text[1:])].text
 
 
 def _selector(text: str) -> _Selector:
@@ -277,13 +192,18 @@ def _selector(text: str) -> _Selector:
         if step["index"] is not None:
             steps.append(None if step["index"] == "*" else int(step["index"]))
         else:
-            steps.append(step["quoted"] or step["name"])
-    return _Selector(tuple(steps))
+            name = step["quoted"] or step["name"]
+            steps.append(None if step["name"] == "*" else name)
+    if steps.count(None) > 1:
+        raise BadFilterPattern(f"Invalid filter pattern: more than one wildcard in '{text}'.")
+    return _Selector(text, tuple(steps))
 
 
 def _within(value: object, step: str | int | None) -> Iterator[Any]:
     if isinstance(value, dict):
-        if isinstance(step, str) and step in value:
+        if step is None:
+            yield from value.values()
+        elif isinstance(step, str) and step in value:
             yield value[step]
     elif isinstance(value, list):
         if step is None:
@@ -296,9 +216,4 @@ def _comparable(value: object) -> str | float | None:
     """A value as it is compared; objects, arrays and null are not."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        try:
-            return float(value)
-        except OverflowError:
-            return str(value)
-    return value if isinstance(value, str) else None
+    return value if isinstance(value, (str, int, float)) else None

@@ -31,15 +31,17 @@ class Comparison:
     @property
     def needles(self) -> list[str]:
         """Texts that stand in whatever this accepts, the same however it is escaped."""
-        if self.operator != "=" or self.regex is not None or self.number is not None:
+        if self.operator != "=" or self.number is not None:
             return []
+        if self.regex is not None:
+            return [self.regex.needle] if self.regex.needle else []
         pieces = self.pieces if self.pieces is not None else (self.text,)
         return [p for p in pieces if len(p) >= _SHORTEST_NEEDLE and p.isascii() and p.isalnum()]
 
     def accepts(self, value: str | float) -> bool:
         """Whether a text, or a number where the message has one, is what is asked for."""
         if self.operator in _ORDERS:
-            number = value if isinstance(value, float) else number_of(value)
+            number = _as_number(value)
             if number is None or self.number is None:
                 return False
             return _ORDERS[self.operator](number, self.number)
@@ -47,10 +49,10 @@ class Comparison:
 
     def _equals(self, value: str | float) -> bool:
         if self.number is not None:
-            number = value if isinstance(value, float) else number_of(value)
+            number = _as_number(value)
             if number is not None:
                 return number == self.number
-        text = f"{value:g}" if isinstance(value, float) else value
+        text = str(value)
         if self.regex is not None:
             return self.regex.found_in(text)
         if self.pieces is not None:
@@ -82,6 +84,10 @@ def number_of(text: str) -> float | None:
         return None
     number = float(text)
     return number if math.isfinite(number) else None
+
+
+def _as_number(value: str | float) -> float | None:
+    return number_of(value) if isinstance(value, str) else value
 
 
 def _glob(pieces: tuple[str, ...], text: str) -> bool:

@@ -8,11 +8,13 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatter
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from lambda_home.logs import filter_fields, filter_json
+from lambda_home.logs.filter_conditions import refuse_many_regexes
 from lambda_home.logs.filter_regex import Regex
 from lambda_home.logs.filter_tokens import BadFilterPattern, Kind, Token, tokens_of
 
@@ -21,7 +23,7 @@ __all__ = ["BadFilterPattern", "FilterPattern", "parse_pattern"]
 LONGEST = 1024
 """Characters of a pattern, by the model of FilterLogEvents."""
 
-_MOST_REGEXES = 2
+_NO_TERM = re.compile(r"\W")
 
 
 class FilterPattern(Protocol):
@@ -64,7 +66,7 @@ class _Terms:
     @property
     def needles(self) -> Sequence[str]:
         """What a message must contain."""
-        return self.wanted
+        return [*self.wanted, *(r.needle for r in self.wanted_regexes if r.needle)]
 
     def matches(self, message: str) -> bool:
         """Whether the message has what is wanted."""
@@ -94,24 +96,25 @@ def _terms(text: str) -> _Terms:
         if sign and token.start != previous_end:
             raise BadFilterPattern(f"Invalid filter pattern: no term follows the sign '{sign}'.")
         if not sign and token.start == previous_end:
-            raise BadFilterPattern(f"Invalid character(s) in term '{token.text}'")
+            raise _bad_character(text[token.start])
         previous_end = token.end
         if token.kind is Kind.SYMBOL:
             if sign:
-                raise BadFilterPattern(f"Invalid character(s) in term '{sign}{token.text}'")
+                raise _bad_character(token.text)
             sign = token.text
             continue
-        if token.kind is Kind.WORD and not _is_term(token.text):
-            raise BadFilterPattern(f"Invalid character(s) in term '{token.text}'")
-        signed[sign].append(token)
+        bad = _NO_TERM.search(token.text) if token.kind is Kind.WORD else None
+        if bad is not None:
+            raise _bad_character(bad[0])
+        if sign or token.text.strip():  # AWS's own words for "everything" are a quoted space
+            signed[sign].append(token)
         sign = ""
     if sign:
         raise BadFilterPattern(f"Invalid filter pattern: no term follows the sign '{sign}'.")
     if signed["?"] and (signed[""] or signed["-"]):
         signed["?"] = []  # AWS ignores them beside other terms
     regexes = {s: [t for t in found if t.kind is Kind.REGEX] for s, found in signed.items()}
-    if sum(map(len, regexes.values())) > _MOST_REGEXES:
-        raise BadFilterPattern(f"Invalid filter pattern: more than {_MOST_REGEXES} expressions.")
+    refuse_many_regexes(tokens)
     texts = {
         s: tuple(t.text for t in found if t.kind is not Kind.REGEX) for s, found in signed.items()
     }
@@ -119,6 +122,6 @@ def _terms(text: str) -> _Terms:
     return _Terms(texts[""], texts["-"], texts["?"], compiled[""], compiled["-"], compiled["?"])
 
 
-def _is_term(text: str) -> bool:
-    """Without quotes a term has letters, digits and underscores only."""
-    return text.replace("_", "a").isalnum()
+def _bad_character(character: str) -> BadFilterPattern:
+    """AWS's words for what a term can have only in quotation marks."""
+    return BadFilterPattern(f"Invalid character(s) in term '{character}'")

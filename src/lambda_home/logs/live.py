@@ -1,8 +1,9 @@
-"""Log events live, on the event loop: a tail that ends when its reader is too slow."""
+"""Log events live: what waits for a reader, within bounds; a tail that lets slow readers go."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
@@ -13,6 +14,9 @@ from lambda_home.logs.events import Follower, LiveEvent
 
 MOST_WAITING = 20_000
 """Events that wait for a reader before it is dropped."""
+
+MOST_CHARACTERS = 32 * 1024 * 1024
+"""Characters of messages that wait for one reader: lines are long sometimes."""
 
 
 class Followed(Protocol):
@@ -28,11 +32,55 @@ class Followed(Protocol):
         """See `LogStore.follow`."""
 
 
+class Backlog:
+    """Events that wait for a reader: at most so many, of so many characters; for any thread."""
+
+    def __init__(self, most: int, most_characters: int = MOST_CHARACTERS) -> None:
+        self._most = most
+        self._most_characters = most_characters
+        self._lock = threading.Lock()
+        self._events: deque[LiveEvent] = deque()
+        self._characters = 0
+
+    def add(self, events: Sequence[LiveEvent]) -> bool:
+        """Take all of them, or none if that would be too much: then False."""
+        size = _characters(events)
+        with self._lock:
+            if (
+                len(self._events) + len(events) > self._most
+                or self._characters + size > self._most_characters
+            ):
+                return False
+            self._events.extend(events)
+            self._characters += size
+        return True
+
+    def add_newest(self, events: Sequence[LiveEvent]) -> int:
+        """Take them, and let the oldest go that are too much; answers how many went."""
+        gone = 0
+        with self._lock:
+            self._events.extend(events)
+            self._characters += _characters(events)
+            while len(self._events) > self._most or self._characters > self._most_characters:
+                self._characters -= len(self._events.popleft().message)
+                gone += 1
+        return gone
+
+    def take(self) -> list[LiveEvent]:
+        """All that wait, which wait no longer."""
+        with self._lock:
+            events = list(self._events)
+            self._events.clear()
+            self._characters = 0
+        return events
+
+
 class Tail:
     """Events of some groups from now on, as batches: `async for events in tail`.
 
-    It ends when `close` is called, or when more than `most` events wait: then `fell_behind` is
-    true. `accepts` says which events are wanted; it runs in the writer's thread and must be quick.
+    It ends when `close` is called, or when more than `most` events wait, or too many characters:
+    then `fell_behind` is true. `accepts` says which events are wanted; it runs in the writer's
+    thread and must be quick.
     """
 
     def __init__(
@@ -47,8 +95,7 @@ class Tail:
         self.fell_behind = False
         self._followed = (store, scope, frozenset(groups))
         self._accepts = accepts
-        self._most = most
-        self._waiting: deque[LiveEvent] = deque()
+        self._waiting = Backlog(most)
         self._news = asyncio.Event()
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -95,9 +142,7 @@ class Tail:
 
     def take(self) -> list[LiveEvent]:
         """What waits now; may be nothing."""
-        events = list(self._waiting)
-        self._waiting.clear()
-        return events
+        return self._waiting.take()
 
     def _heard(self, events: Sequence[LiveEvent]) -> None:
         """In the writer's thread."""
@@ -108,9 +153,12 @@ class Tail:
     def _add(self, events: Sequence[LiveEvent]) -> None:
         if self._closed:
             return
-        if len(self._waiting) + len(events) > self._most:
+        if not self._waiting.add(events):
             self.fell_behind = True
             self.close()
             return
-        self._waiting.extend(events)
         self._news.set()
+
+
+def _characters(events: Sequence[LiveEvent]) -> int:
+    return sum(len(event.message) for event in events)

@@ -120,8 +120,6 @@ class Finisher:
         log = pending.log
         if log is None:
             raise AssertionError("finished before it was delivered")
-        if fence is None or pending.invocation.tail:
-            self._sandbox.collect(environment.sandbox_id)  # somebody waits for what it wrote
         figures = self._measure(environment, pending)
         report = Report(
             log.request_id,
@@ -142,6 +140,8 @@ class Finisher:
             pending.tell(outcome)
             environment.log.finish(log, closing, fence=fence)
         self._count(environment, pending, outcome, figures)
+        if not log.done:  # what it wrote is there: whoever asks for its log now finds it whole
+            self._sandbox.collect(environment.sandbox_id)
         if not log.done:
             patience = QUIET_S if fence is None else LOST_FENCE_S
             asyncio.get_running_loop().call_later(patience, environment.log.release, log)

@@ -54,7 +54,8 @@ def _no_secrets(scope: Scope, names: frozenset[str]) -> Mapping[str, str]:
 class Machinery:
     """What environments are made of and seen by.
 
-    With `own_endpoint` they find the server's AWS APIs in AWS_ENDPOINT_URL.
+    With `own_endpoint` they find the server's AWS APIs in AWS_ENDPOINT_URL. `most_logged_mb` is for
+    one invocation; 0: no limit.
     """
 
     sandbox: Sandbox
@@ -70,6 +71,7 @@ class Machinery:
     own_endpoint: bool = False
     metrics: Metrics = field(default_factory=Metrics)
     observers: tuple[EndObserver, ...] = ()
+    most_logged_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from lambda_home.scheduler.environments import (
 from lambda_home.scheduler.finishing import Finisher
 from lambda_home.scheduler.forecasts import Forecasts
 from lambda_home.scheduler.machinery import Machinery, Standing, settle
+from lambda_home.scheduler.output_limit import limited
 from lambda_home.scheduler.pool import EnvironmentState, Pool
 from lambda_home.scheduler.shared_log import SharedEnvironmentLog
 from lambda_home.scheduler.shutdown import ShutdownPhase
@@ -326,7 +327,7 @@ class Scheduler:
 
         system = system_log_of(version)
         kind = EnvironmentLog if start.slots == 1 else SharedEnvironmentLog
-        log: AnyLog = kind(emit, system.sift)
+        log: AnyLog = kind(*limited(emit, system.sift, self._made_of.most_logged_mb))
         environment = Environment(
             id=start.environment,
             sandbox_id=start.environment,
@@ -429,6 +430,7 @@ class Scheduler:
             if not isinstance(error, ApiError):
                 known = isinstance(error, SandboxError)
                 error = ServiceException(str(error) if known else _UNKNOWN_FAILURE)
+            environment.meter.unstarted += 1
             self._reject(pending, error)
         else:
             self._finisher.fail(environment, pending, fail.cause)

@@ -88,12 +88,12 @@ def log_routes(logs: LogStore, find: FindVersion, now: Callable[[], float]) -> A
         version = await asyncio.to_thread(find, wanted.ref)
 
         def accepts(event: LiveEvent) -> bool:
-            mine = not wanted.request_id or event.request_id == wanted.request_id
-            return mine and (wanted.pattern is None or wanted.pattern.matches(event.message))
+            return not wanted.request_id or event.request_id == wanted.request_id
 
         tail = Tail(logs, version.scope, [log_group_of(version)], accepts=accepts)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_sent(tail), media_type="text/event-stream", headers=headers)
+        sent = _sent(tail, wanted.pattern)
+        return StreamingResponse(sent, media_type="text/event-stream", headers=headers)
 
     return router
 
@@ -111,7 +111,7 @@ def _wanted(name: str, request: Request) -> _Wanted:
 
 
 def _page(logs: LogStore, find: FindVersion, ref: FunctionRef, query: EventQuery) -> EventPage:
-    """Read until something was found or there is no more: one page looks at a bounded amount."""
+    """One page; of a function that has never run an empty one. Raises ApiError."""
     version = find(ref)
     try:
         return logs.events(version.scope, log_group_of(version), query)
@@ -155,24 +155,39 @@ def _document(event: StoredEvent | LiveEvent) -> dict[str, object]:
     }
 
 
-async def _sent(tail: Tail) -> AsyncIterator[bytes]:
-    """Server-sent events: `log` for each line, comments while there are none, `dropped` at last."""
+async def _sent(tail: Tail, pattern: FilterPattern | None) -> AsyncIterator[bytes]:
+    """Server-sent events: `log` for each line, comments while there are none, `dropped` at last.
+
+    The pattern is tried here, and not in the tail: an expression can take its time, and the log's
+    writer must not wait for it.
+    """
+    time = asyncio.get_running_loop().time
     async with tail:
         yield b": following\n\n"
-        following = True
-        while following:
+        quiet_since = time()
+        while True:
             try:
                 batch = await asyncio.wait_for(anext(tail), _KEEP_ALIVE_S)
             except TimeoutError:
-                yield b": still here\n\n"
-                continue
+                batch = []
             except StopAsyncIteration:
-                following = False
+                break
+            if pattern is not None and batch:
+                batch = await asyncio.to_thread(_matching, pattern, batch)
+            if batch:
+                yield b"".join(_event("log", _document(event)) for event in batch)
+            elif time() - quiet_since >= _KEEP_ALIVE_S:
+                yield b": still here\n\n"
+            else:
                 continue
-            yield b"".join(_event("log", _document(event)) for event in batch)
+            quiet_since = time()
         if tail.fell_behind:
             reason = "lines came faster than they were read"
             yield _event("dropped", {"reason": reason})
+
+
+def _matching(pattern: FilterPattern, events: list[LiveEvent]) -> list[LiveEvent]:
+    return [event for event in events if pattern.matches(event.message)]
 
 
 def _event(kind: str, document: dict[str, object]) -> bytes:

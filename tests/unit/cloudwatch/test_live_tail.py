@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Collection, MutableMapping
 from typing import Any
@@ -46,6 +47,8 @@ class Session:
         backend = LogsBackend(self.store, None, threading.Lock())  # type: ignore[arg-type]
         self.tails = LiveTails(backend, self.clock.monotonic, every_s=0.005)
         self.gone = asyncio.Event()
+        self.held = asyncio.Event()
+        self.held.set()
         self.said: list[tuple[str, str]] = []
         self.ended = False
 
@@ -54,6 +57,7 @@ class Session:
         return {"type": "http.disconnect"}
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
+        await self.held.wait()
         if message["type"] != "http.response.body":
             return
         buffer = EventStreamBuffer()
@@ -78,7 +82,7 @@ class Session:
 def run(scenario: Callable[[Session], Any]) -> None:
     async def main() -> None:
         session = Session()
-        await asyncio.wait_for(scenario(session), 5)
+        await asyncio.wait_for(scenario(session), 60)
         assert not session.store.followers
 
     asyncio.run(main())
@@ -120,6 +124,25 @@ def test_a_session_ends_after_three_hours() -> None:
         await task
         assert session.kinds()[-1] == "SessionTimeoutException"
         assert session.ended
+
+    run(scenario)
+
+
+def test_a_client_that_reads_slowly_misses_the_oldest_and_is_told() -> None:
+    async def scenario(session: Session) -> None:
+        session.held.clear()
+        task = session.serve()
+        await until(lambda: bool(session.store.followers))
+        for number in range(40):
+            session.write(f"{number} " + "x" * 1_000_000)
+        session.held.set()
+        await until(lambda: any(" xxx" in text for _, text in session.said))
+        (full,) = [json.loads(text) for _, text in session.said if " xxx" in text]
+        assert full["sessionMetadata"] == {"sampled": True}
+        first = full["sessionResults"][0]["message"]
+        assert first.startswith("7 ")  # 33 of them are within the bound of characters
+        session.gone.set()
+        await task
 
     run(scenario)
 

@@ -7,6 +7,7 @@ import base64
 import gzip
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fakes import HERE, until
 
 from lambda_home.arns import FunctionRef, Scope
 from lambda_home.cloudwatch.live_tail import Tailed, update
+from lambda_home.cloudwatch.loops import Loops
 from lambda_home.cloudwatch.patterns import pattern_of
 from lambda_home.cloudwatch.subscriptions import Subscriptions, split
 from lambda_home.errors import (
@@ -42,8 +44,8 @@ class FakeLogs:
         self.followers.append(entry)
         return lambda: self.followers.remove(entry)
 
-    def write(self, group: str, *messages: str, stream: str = "s") -> None:
-        events = [event(message, group, stream) for message in messages]
+    def write(self, group: str, *messages: str, stream: str = "s", request: str = "") -> None:
+        events = [event(message, group, stream, request) for message in messages]
         for groups, follower in self.followers:
             if group in groups:
                 follower(events)
@@ -52,18 +54,20 @@ class FakeLogs:
 class FakeDoor:
     def __init__(self) -> None:
         self.got: list[tuple[FunctionRef, dict[str, Any]]] = []
+        self.requests: list[str] = []
 
     async def invoke(self, ref: FunctionRef, request: InvocationRequest) -> InvocationResult:
         assert request.invocation_type is InvocationType.EVENT
         if ref.name == "gone":
             raise ResourceNotFoundException("gone")
+        self.requests.append(request.request_id)
         packed = json.loads(request.payload)["awslogs"]["data"]
         self.got.append((ref, json.loads(gzip.decompress(base64.b64decode(packed)))))
         return InvocationResult("id", b"", "$LATEST", status=202)
 
 
-def event(message: str, group: str = "g", stream: str = "s") -> LiveEvent:
-    return LiveEvent(HERE, group, stream, 1_000, 1_001, message)
+def event(message: str, group: str = "g", stream: str = "s", request: str = "") -> LiveEvent:
+    return LiveEvent(HERE, group, stream, 1_000, 1_001, message, request)
 
 
 def given(name: str, pattern: str = "", arn: str = ARN) -> dict[str, Any]:
@@ -88,6 +92,10 @@ def resources(tmp_path: Path) -> Iterator[Resources]:
 def exists(ref: FunctionRef) -> None:
     if ref.name != "f":
         raise ResourceNotFoundException("gone")
+
+
+def has_got(door: FakeDoor, times: int) -> bool:
+    return len(door.got) == times
 
 
 def messages(got: Sequence[tuple[FunctionRef, dict[str, Any]]]) -> list[list[str]]:
@@ -154,6 +162,56 @@ def test_functions_get_the_lines_that_match(resources: Resources) -> None:
     asyncio.run(main())
 
 
+def test_a_function_that_logs_what_it_is_told_of_its_own_log_is_called_no_more_one_day(
+    resources: Resources,
+) -> None:
+    own = "/aws/lambda/f"
+
+    async def main() -> None:
+        logs, door = FakeLogs(), FakeDoor()
+        async with Subscriptions(logs, resources, door, exists) as book:
+            book.put(HERE, own, given("all"))
+            logs.write(own, "an environment starts")  # no request's: it tells of the function
+            logs.write(own, "somebody called", request="theirs")
+            for times in range(1, 17):
+                await until(partial(has_got, door, times))
+                logs.write(own, "again", request=door.requests[-1])
+            logs.write(own, "somebody else called", request="others")
+            await until(lambda: len(door.got) == 17)
+            assert messages(door.got)[:2] == [["somebody called"], ["again"]]
+            assert messages(door.got)[15:] == [["again"], ["somebody else called"]]
+            assert len(set(door.requests)) == 17
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("group", "request_id", "ends"),
+    [
+        ("/aws/lambda/f", "", True),
+        ("/aws/lambda/g", "", False),
+        ("/aws/lambda/f", "theirs", False),
+        ("/aws/lambda/f", "15th", False),
+        ("/aws/lambda/f", "16th", True),
+        ("elsewhere", "16th", True),
+    ],
+)
+def test_what_comes_of_many_deliveries_is_delivered_no_more(
+    group: str, request_id: str, *, ends: bool
+) -> None:
+    loops = Loops()
+    loops.remember("15th", 15)
+    loops.remember("16th", 16)
+    assert loops.ends(event("m", group, request=request_id), FunctionRef(HERE, "f")) is ends
+
+
+def test_of_very_many_deliveries_the_latest_are_remembered() -> None:
+    loops = Loops(most=2)
+    for number in range(4):
+        loops.remember(str(number), 9)
+    assert [loops.before(event("m", request=str(number))) for number in range(4)] == [0, 0, 9, 9]
+
+
 def test_a_server_that_ends_follows_nothing(resources: Resources) -> None:
     async def main() -> None:
         logs = FakeLogs()
@@ -216,6 +274,19 @@ def test_a_second_of_a_live_tail_has_at_most_500_events(
     numbers = [int(each["message"]) for each in found["sessionResults"]]
     assert len(set(numbers)) == shown
     assert numbers == sorted(numbers)
+
+
+@pytest.mark.parametrize(
+    ("length", "lost", "shown", "sampled"),
+    [(1, True, 3, True), (1_048_550, False, 3, False), (1_048_576, False, 2, True)],
+)
+def test_an_update_is_no_longer_than_clients_take(
+    length: int, shown: int, *, lost: bool, sampled: bool
+) -> None:
+    tail = Tailed(HERE, ("g",), frozenset(), (), None)
+    found = document(update(tail, [event("x" * length)] * 3, lost=lost))
+    assert found["sessionMetadata"] == {"sampled": sampled}
+    assert len(found["sessionResults"]) == shown
 
 
 def test_a_pattern_that_is_none_is_refused() -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from lambda_home.arns import Scope
-from lambda_home.logs import LogEvent, LogStore
+from lambda_home.logs import LogStore, LogText
 from lambda_home.logs.events import LiveEvent
-from lambda_home.logs.live import Tail
+from lambda_home.logs.live import Backlog, Tail
 
 SCOPE = Scope("123456789012", "us-east-1")
 
 
 def log(store: LogStore, *messages: str) -> None:
     for message in messages:
-        store.append(LogEvent(SCOPE, "g", "s", 1.0, message))
+        store.append(LogText(SCOPE, "g", "s", 1.0, message.encode()))
 
 
 async def rest(tail: Tail) -> list[str]:
@@ -69,3 +71,33 @@ def test_tails_end_when_the_server_stops(tmp_path: Path) -> None:
     store = LogStore(tmp_path / "logs.db")
     assert asyncio.run(main()) == []
     store.close()
+
+
+def live(*messages: str) -> list[LiveEvent]:
+    return [LiveEvent(SCOPE, "g", "s", 1, 2, message) for message in messages]
+
+
+@pytest.mark.parametrize(
+    ("most", "characters", "taken", "kept", "gone"),
+    [
+        (4, 100, True, ["a", "b", "c", "dd"], 0),
+        (3, 100, False, ["b", "c", "dd"], 1),
+        (9, 5, True, ["a", "b", "c", "dd"], 0),
+        (9, 4, False, ["b", "c", "dd"], 1),
+        (9, 3, False, ["c", "dd"], 2),
+        (9, 1, False, [], 4),
+    ],
+)
+def test_what_waits_is_bounded_by_number_and_by_length(
+    most: int, characters: int, *, taken: bool, kept: list[str], gone: int
+) -> None:
+    waiting = Backlog(most, characters)
+    went = waiting.add_newest(live("a", "b"))
+    went += waiting.add_newest(live("c", "dd"))
+    assert ([event.message for event in waiting.take()], went) == (kept, gone)
+    assert waiting.take() == []
+    waiting.add(live("a"))
+    assert waiting.add(live("b", "c", "dd")) is taken
+    left = [event.message for event in waiting.take()]
+    assert left == (["a", "b", "c", "dd"] if taken else ["a"])
+    assert waiting.add([])

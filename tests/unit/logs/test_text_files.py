@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lambda_home.arns import Scope
-from lambda_home.logs import LogText, LogStore
+from lambda_home.logs import LogStore, LogText
 from lambda_home.logs.chunks import Run
 from lambda_home.logs.text_files import TextFiles
 

@@ -19,6 +19,7 @@ from fakes import (
 )
 
 from lambda_home.functions import FunctionVersion
+from lambda_home.metrics import Metrics
 from lambda_home.scheduler.environments import Delivery, Outcome
 from lambda_home.scheduler.machinery import Machinery
 from lambda_home.scheduler.pool import EnvironmentState, PoolLimits
@@ -38,6 +39,7 @@ class Stage:
     clock: HandTurnedClock = field(default_factory=HandTurnedClock)
     logs: RememberingLogs = field(default_factory=RememberingLogs)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=Metrics)
     callers: list[asyncio.Task[Outcome]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -50,6 +52,7 @@ class Stage:
             self.starts,
             self.spares,
             secrets=lambda _, names: {n: v for n, v in self.secrets.items() if n in names},
+            metrics=self.metrics,
         )
         self.scheduler = Scheduler(made_of)
 

@@ -93,6 +93,8 @@ def test_a_sandbox_that_never_starts_fails_every_caller() -> None:
             assert isinstance(outcome, ServiceException)
         assert list(stage.scheduler.pool.environments()) == []
         assert stage.sandbox.verbs == ["fail"] * 5
+        meter = stage.metrics.meter(VERSION)
+        assert (meter.unstarted, sum(meter.durations.counts)) == (5, 0)
 
     play(scene, sandbox=BrokenSandbox)
 
