@@ -35,7 +35,7 @@ in one line on standard error.
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | the function or the server failed, or refused |
+| 1 | it failed: the function, the server (or it refused), a setting, a data directory |
 | 2 | wrong use: flags, files or payloads that cannot be right |
 | 3 | no server answers |
 | 130 | interrupted |
@@ -43,7 +43,13 @@ in one line on standard error.
 Commands that talk to a server find it at `--endpoint-url`, else at `LAMBDA_HOME_ENDPOINT_URL`,
 `AWS_ENDPOINT_URL` or `http://127.0.0.1:9000`. They sign with `AWS_ACCESS_KEY_ID` and
 `AWS_SECRET_ACCESS_KEY` where these are set; `LAMBDA_HOME_TOKEN` (`KEY_ID:SECRET`) is sent as a
-bearer token instead. `lambda-home --install-completion` completes commands in your shell.
+bearer token instead, for the server's own region. Without credentials, a region that is named goes
+by a signature that proves nothing; only a server without authentication takes it.
+
+`lambda-home --install-completion` completes commands in your shell.
+
+There are no services (containers of any kind behind a path of this server) and so there is no
+`lambda-home services`.
 """
 
 

@@ -141,7 +141,7 @@ def test_the_search_works_in_pages_that_are_opened_from_the_disk(
 ) -> None:
     address = f"{(site / 'index.html').as_uri()}?q=SECRET_REF"
     command = ["chromium", *_CHROMIUM, f"--user-data-dir={tmp_path}", "--dump-dom", address]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=200)
     assert re.search(r'md-search-result__meta">\d+ matching documents<', done.stdout), done.stderr
 
 
@@ -198,6 +198,22 @@ def test_the_commands_of_the_pages_do_what_they_say(server: LiveServer) -> None:
                 assert as_pattern(wanted).fullmatch(printed), f"{said}\nshown:\n{wanted}"
 
 
+@pytest.mark.slow
+@pytest.mark.process
+def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
+    """It shows no output; where a function answers, that is looked for."""
+    with LiveServer("--sandbox", "process", cwd=tmp_path) as server:
+        shell = Shell(server.data_dir.parent)
+        with shell.process:
+            for step in steps("README.md", (ROOT / "README.md").read_text()):
+                printed, status = shell.run(step.command.replace(ADDRESS, server.url))
+                said = f"$ {step.command}\n{printed}\n[{status}]"
+                assert status == "0", said
+                assert '"message"' not in printed, said
+                if "invoke" in step.command:
+                    assert '{"hello": ' in printed, said
+
+
 def _said_by_the_source() -> list[str]:
     """Every text of the source, with ... for what is filled in."""
     found = []
@@ -220,3 +236,12 @@ def test_every_message_that_troubleshooting_explains_is_one_of_ours() -> None:
     for message in headings:
         pattern = as_pattern(message)
         assert any(pattern.search(text) for text in source), message
+
+
+def test_the_comparison_counts_our_operations_as_the_coverage_does() -> None:
+    coverage = (DOCS / "api-coverage.md").read_text()
+    counted = re.search(r"of which (\d+) works, (\d+) stored only, (\d+) not yet", coverage)
+    assert counted is not None
+    text = (DOCS / "comparison.md").read_text()
+    assert f"{counted[1]} work, {counted[2]} are checked, kept and answered" in text
+    assert f"{counted[3]} operations, those of durable executions, answer 501" in text

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -123,7 +125,8 @@ def serve_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
         # A thread that writes logs or reads the registry holds the event loop up by one such
         # interval each time; Python's own 5 ms are ten invocations.
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        uvloop.run(serve(settings, ephemeral=ephemeral, ready=announce))
+        tell = functools.partial(announce, needs_key=settings.access.auth != "none")
+        uvloop.run(serve(settings, ephemeral=ephemeral, ready=tell))
     except LambdaHomeError as error:
         typer.echo(f"lambda-home: {error}", err=True)
         raise typer.Exit(1) from error
@@ -141,7 +144,7 @@ def prepare_command() -> None:
         raise typer.Exit(1) from error
 
 
-def announce(running: Running) -> None:
+def announce(running: Running, *, needs_key: bool = False) -> None:
     """Print what runs where, and a block to copy into a shell."""
     typer.echo(f"{typer.style(f'lambda_home {__version__}', bold=True)} is ready")
     typer.echo(f"  user API     {running.user_api}")
@@ -149,7 +152,12 @@ def announce(running: Running) -> None:
     typer.echo(f"  sandbox      {running.sandbox}: {running.sandbox_reason}")
     typer.echo(f"  data         {running.data_dir.resolve()}\n")
     typer.echo(f"export AWS_ENDPOINT_URL={running.user_api}")
-    typer.echo("export AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=lambda-home")
+    if needs_key:
+        place = shlex.quote(str(running.data_dir.resolve()))
+        typer.echo("# and what this prints, which makes a key:")
+        typer.echo(f"# lambda-home keys create NAME --role ROLE --data-dir {place}")
+    else:
+        typer.echo("export AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=lambda-home")
     typer.echo("export AWS_DEFAULT_REGION=us-east-1")
     typer.echo("aws lambda list-functions")
     typer.echo(f"curl {running.user_api}/api/healthz")

@@ -111,14 +111,18 @@ def aws_environment(lambda_home: LocalServer, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    """Empty the server after each test that used it, once its other fixtures are gone."""
+    """Empty the server after each test that used it, once its other fixtures are gone.
+
+    What a test asks for while it runs, by `request.getfixturevalue`, is not among its names.
+    """
     try:
         yield
     finally:
         server = item.config.stash.get(_SERVER, None)
-        used = "lambda_home" in getattr(item, "fixturenames", ())
-        if server is not None and used and item.config.getini("lambda_home_reset"):
-            server.reset()
+        if server is not None and item.config.getini("lambda_home_reset"):
+            is_named = "lambda_home" in getattr(item, "fixturenames", ())
+            if is_named or server.is_used:
+                server.reset()
 
 
 def _options(config: pytest.Config) -> ServerOptions:

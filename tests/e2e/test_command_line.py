@@ -198,7 +198,7 @@ def test_a_tail_goes_on_until_it_is_interrupted(tmp_path: Path, endpoint: LiveSe
             if "heard 7" in json.loads(line)["message"]:
                 break
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(10) == 130
+        assert tail.wait(60) == 130
 
 
 def test_keys_made_here_open_a_server_that_wants_them(
@@ -228,6 +228,19 @@ def test_keys_made_here_open_a_server_that_wants_them(
         monkeypatch.setenv("LAMBDA_HOME_TOKEN", f"{key_id}:{secret}")
         assert document("secrets", "list") == {"secrets": []}
         assert run("keys", "delete", key_id, "--data-dir", str(tmp_path)).exit_code == 0
+
+
+def test_an_output_that_is_full_is_told_in_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "lambda_home", "--version"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    said = "lambda-home: The output cannot be written: No space left on device.\n"
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_the_program_itself_ends_with_the_exit_code() -> None:

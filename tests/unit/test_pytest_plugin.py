@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from observing import until
 
 from lambda_home.testing.server import LocalServer, LocalServerError, ServerOptions
 
@@ -59,6 +61,12 @@ USES = """
     def test_the_function_before_is_gone(lambda_client):
         assert lambda_client.list_functions()["Functions"] == []
 
+    def test_one_that_is_asked_for_meanwhile(request):
+        request.getfixturevalue("lambda_home_function")(handler)
+
+    def test_the_one_that_was_asked_for_is_gone(lambda_client):
+        assert lambda_client.list_functions()["Functions"] == []
+
     def test_what_it_leans_on(lambda_home_function):
         with pytest.raises(ValueError, match="leaning uses ordered of its module"):
             lambda_home_function(leaning)
@@ -81,9 +89,11 @@ USES = """
     def test_a_folder(lambda_home_function, tmp_path):
         (tmp_path / "app.py").write_text("from other import go as handler")
         (tmp_path / "other.py").write_text("def go(event, context):\\n    return 'gone'")
+        assert lambda_home_function(tmp_path).invoke() == "gone"
+        (tmp_path / "app.py").rename(tmp_path / "start.py")
         with pytest.raises(ValueError, match='Handler="app.handler"'):
             lambda_home_function(tmp_path)
-        assert lambda_home_function(tmp_path, Handler="app.handler").invoke() == "gone"
+        assert lambda_home_function(tmp_path, Handler="start.handler").invoke() == "gone"
 
     def test_code_that_makes_its_own_clients(aws_environment, lambda_home_function):
         lambda_home_function(handler, FunctionName="found")
@@ -135,7 +145,7 @@ def test_fixtures_deploy_call_advance_and_leave_nothing(
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     pytester.makepyfile(test_uses=USES)
-    run(pytester).assert_outcomes(passed=9)
+    run(pytester).assert_outcomes(passed=11)
 
 
 @pytest.mark.process
@@ -196,3 +206,24 @@ def test_the_plugin_costs_a_start_of_pytest_nothing() -> None:
         [sys.executable, "-c", script], check=True, capture_output=True, text=True, env=os.environ
     )
     assert done.stdout.split() == ["lambda_home", "lambda_home.pytest_plugin"]
+
+
+def test_a_server_that_has_ended_is_told_with_its_last_words() -> None:
+    server = LocalServer(ServerOptions())
+    server.facts["user API"] = "http://127.0.0.1:1"
+    server._output.append("the last word\n")  # noqa: SLF001  as its reader does
+    with pytest.raises(LocalServerError, match=r"does not answer POST(?s:.*)the last word"):
+        server.reset()
+
+
+def test_a_killed_run_leaves_no_server() -> None:
+    script = (
+        "import os; from lambda_home.testing.server import LocalServer, ServerOptions;"
+        " server = LocalServer(ServerOptions('process')).__enter__();"
+        " print(server.data_dir, flush=True); os.kill(os.getpid(), 9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    until(lambda: not Path(done.stdout.strip()).exists(), "the server has cleared up and ended")

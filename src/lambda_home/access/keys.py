@@ -206,7 +206,7 @@ class AccessKeys:
 
         Raises InvalidParameterValueException, VaultError.
         """
-        chosen = _checked(account, user_name, role, requests_per_second)
+        chosen = checked_role(account, user_name, role, requests_per_second)
         access_key_id, secret = _new_id(_LONG_TERM), _new_secret()
         document = {
             "account": account,
@@ -300,7 +300,7 @@ class AccessKeys:
         )
 
 
-def _checked(account: str, user_name: str, role: str, requests_per_second: Any) -> Role:
+def checked_role(account: str, user_name: str, role: str, requests_per_second: Any) -> Role:
     """The role; raises InvalidParameterValueException for whatever makes no key."""
     if not _ACCOUNT.fullmatch(account):
         raise InvalidParameterValueException("An account is a number of 12 digits.")

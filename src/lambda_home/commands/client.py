@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 _CONNECT_S = 5.0
 _LONGEST_ANSWER_S = 960.0  # the longest function may take 900 s
 _FIRST_ERROR = 400
+# What the locale cannot have is in words of the command line as the bytes that the shell gave.
+_AS_GIVEN = "surrogateescape"
+_NOT_FOUND = 404
+_NO_FUNCTION = "ResourceNotFoundException: Function not found: "
 _DENIED = frozenset({401, 403})
 _NAMELESS = frozenset({"MissingAuthenticationTokenException", "UnrecognizedClientException"})
 
@@ -98,14 +102,12 @@ class Client:
                     self._refuse(response.status_code, _lower(response), response.read())
                 yield response
         except self._errors as error:
-            raise Unreachable(
-                f"No server answers at {self.access.endpoint} ({_reason(error)}): start one with"
-                " lambda-home serve, or name another with --endpoint-url."
-            ) from error
+            raise Unreachable(_unreachable(self.access.endpoint, _reason(error))) from error
 
     def _signed(self, request: Request) -> tuple[str, str, dict[str, str], bytes]:
         access = self.access
-        query = f"?{urlencode(request.query, quote_via=quote)}" if request.query else ""
+        query = urlencode(request.query or {}, quote_via=quote, errors=_AS_GIVEN)
+        query = f"?{query}" if query else ""
         url = f"{access.endpoint}{request.path}{query}"
         headers = dict(request.headers or {})
         body = request.body
@@ -113,7 +115,7 @@ class Client:
             body = b""
         elif not isinstance(body, bytes):
             headers.setdefault("Content-Type", "application/json")
-            body = json.dumps(body).encode()
+            body = _utf8(body)
         if access.token:
             headers["Authorization"] = f"Bearer {access.token}"
         elif access.key_id:
@@ -126,9 +128,11 @@ class Client:
         code, message = _error_in(headers, body)
         text = f"{code}: {message}" if code and message else code or message
         text = text or f"The server at {self.access.endpoint} answered {status}."
+        if status == _NOT_FOUND and text.startswith(_NO_FUNCTION):
+            text += " (see lambda-home list)"
         if status in _DENIED and (code in _NAMELESS or not self.access.key_id):
-            text += (
-                " Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key of this server"
+            text = text.rstrip(".") + (
+                ". Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key of this server"
                 " (lambda-home keys create)."
             )
         raise Refused(status, code, text)
@@ -144,8 +148,18 @@ def connected(endpoint: str | None, region: str | None = None) -> Iterator[Clien
 def quoted(name: str) -> str:
     """A name as one segment of a path. Raises WrongUse for one that is none."""
     if not name or name in {".", ".."}:
-        raise WrongUse(f"{name!r} is not a name.")
-    return quote(name, safe="")
+        raise WrongUse(f"{name!r} is not a name: give that of something that is listed.")
+    return quote(name, safe="", errors=_AS_GIVEN)
+
+
+def _utf8(document: Any) -> bytes:
+    """A document as JSON. Raises WrongUse for words of the command line that are no UTF-8."""
+    written = json.dumps(document, ensure_ascii=False).encode(errors=_AS_GIVEN)
+    try:
+        written.decode()
+    except UnicodeDecodeError as error:
+        raise WrongUse(f"What was given is not UTF-8 ({error.reason}): correct it.") from error
+    return written
 
 
 def _with_signature(access: Access, request: Request) -> dict[str, str]:
@@ -166,7 +180,9 @@ def _trust(access: Access) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=access.ca_bundle or None)
     except OSError as error:
-        raise WrongUse(f"AWS_CA_BUNDLE cannot be read: {error}.") from error
+        raise WrongUse(
+            f"AWS_CA_BUNDLE: {access.ca_bundle} cannot be read: {error.strerror}."
+        ) from error
 
 
 def _lower(response: httpx.Response) -> dict[str, str]:
@@ -186,6 +202,18 @@ def _error_in(headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
         (document[key] for key in ("message", "Message", "detail") if document.get(key)), ""
     )
     return code.split(":")[0].rpartition("#")[2], str(found)
+
+
+def _unreachable(endpoint: str, reason: str) -> str:
+    if "SSL:" in reason:
+        return (
+            f"TLS with {endpoint} fails ({reason}): begin the endpoint with http: if the server"
+            " has no certificate, else name its authority's file in AWS_CA_BUNDLE."
+        )
+    return (
+        f"No server answers at {endpoint} ({reason}): start one with lambda-home serve, or name"
+        " another with --endpoint-url."
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ import typer
 from lambda_home.commands import detection, output, project
 from lambda_home.commands.client import Client, connected
 from lambda_home.commands.deploying import Deployment, Outcome, Wanted
-from lambda_home.commands.endpoint import DEFAULT_ENDPOINT
+from lambda_home.commands.endpoint import DEFAULT_ENDPOINT, DEFAULT_REGION
 from lambda_home.commands.options import AsJson, EndpointUrl, Region
 from lambda_home.commands.packaging import Package, package_of
 
@@ -55,8 +55,9 @@ def deploy_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
 ) -> None:
     """Create a function from a folder, or update what differs.
 
-    Runtime and handler are found from the files; lambda-home.toml in the folder may say what flags
-    say. What .lambdaignore names stays out of the package.
+    Runtime and handler are found from the files.
+    lambda-home.toml in the folder may say what flags say.
+    What .lambdaignore names stays out of the package.
     """
     flags = project.Project(
         name=name,
@@ -74,7 +75,7 @@ def deploy_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     folder = path if path.is_dir() else path.parent
     told = (project.read_project(folder) if path.is_dir() else project.Project()).with_flags(flags)
     entry = _entry(package, told)
-    wanted = Wanted(told.name or project.name_of(path), package.content, _settings(told, entry))
+    wanted = _wanted(told.name or project.name_of(path), package, told, entry)
     with connected(endpoint_url, region) as client:
         deployment = Deployment(client, output.working, waits=wait)
         outcome = deployment.bring(wanted)
@@ -102,7 +103,7 @@ def create_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
         runtime=runtime, handler=handler, description=description, memory=memory, timeout=timeout
     )
     package = package_of(path)
-    wanted = Wanted(name, package.content, _settings(told, _entry(package, told)))
+    wanted = _wanted(name, package, told, _entry(package, told))
     with connected(endpoint_url, region) as client:
         outcome = Deployment(client, output.working, only_new=True).bring(wanted)
         if as_json:
@@ -123,11 +124,11 @@ def _entry(package: Package, told: project.Project) -> detection.Entry:
     return entry
 
 
-def _settings(told: project.Project, entry: detection.Entry) -> dict[str, Any]:
+def _wanted(name: str, package: Package, told: project.Project, entry: detection.Entry) -> Wanted:
     """Members of CreateFunction and UpdateFunctionConfiguration, of what was said."""
     environment = None if told.environment is None else {"Variables": told.environment}
     members = {
-        "Runtime": entry.runtime,
+        "Runtime": None if entry.is_guess else entry.runtime,
         "Handler": entry.handler,
         "Role": told.role,
         "Description": told.description,
@@ -136,7 +137,8 @@ def _settings(told: project.Project, entry: detection.Entry) -> dict[str, Any]:
         "Environment": environment,
         "Layers": told.layers,
     }
-    return {name: value for name, value in members.items() if value is not None}
+    settings = {key: value for key, value in members.items() if value is not None}
+    return Wanted(name, package.content, settings, entry.runtime if entry.is_guess else "")
 
 
 def _document(outcome: Outcome, function_url: str | None) -> dict[str, Any]:
@@ -158,15 +160,15 @@ def _show(outcome: Outcome, function_url: str | None, client: Client) -> None:
         f" {configuration.get('Handler')}, {configuration.get('MemorySize')} MB,"
         f" {configuration.get('Timeout')} s"
     )
-    endpoint = client.access.endpoint
-    shown = shlex.quote(endpoint)
+    access = client.access
+    shown = shlex.quote(access.endpoint)
+    at = "" if access.endpoint == DEFAULT_ENDPOINT else f" --endpoint-url {shown}"
+    region = "" if access.region == DEFAULT_REGION else f" --region {access.region}"
     typer.echo("\nCall it:")
-    typer.echo(f"  lambda-home invoke {name} --payload '{{}}'{_flag(endpoint)}")
-    typer.echo(f"  aws lambda invoke --endpoint-url {shown} --function-name {name} out.json")
-    typer.echo(f"  curl {shlex.quote(f'{endpoint}/{name}')}")
+    typer.echo(f"  lambda-home invoke {name} --payload '{{}}'{at}{region}")
+    where = f"--endpoint-url {shown}{region}"
+    typer.echo(f"  aws lambda invoke {where} --function-name {name} out.json")
+    if access.is_as_anybody:
+        typer.echo(f"  curl {shlex.quote(f'{access.endpoint}/{name}')}")
     if function_url:
         typer.echo(f"  curl {shlex.quote(function_url)}")
-
-
-def _flag(endpoint: str) -> str:
-    return "" if endpoint == DEFAULT_ENDPOINT else f" --endpoint-url {shlex.quote(endpoint)}"

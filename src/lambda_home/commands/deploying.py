@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lambda_home.commands.client import Client, quoted
+from lambda_home.commands.detection import family_of
 from lambda_home.commands.failures import Failure, Refused
 
 _FUNCTIONS = "/2015-03-31/functions"
@@ -33,11 +34,22 @@ Working = Callable[[str], AbstractContextManager[None]]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a function should be. `settings` are members of CreateFunction that somebody gave."""
+    """What a function should be. `settings` are members of CreateFunction that somebody gave.
+
+    `usual_runtime` is for a function that has none of this language, where nobody gave one.
+    """
 
     name: str
     package: bytes
     settings: Mapping[str, Any]
+    usual_runtime: str = ""
+
+    def settings_beside(self, current: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a function that is so should have; {} is one that is not there."""
+        usual = self.usual_runtime
+        if not usual or family_of(str(current.get("Runtime", ""))) == family_of(usual):
+            return self.settings
+        return {"Runtime": usual, **self.settings}
 
 
 @dataclass(slots=True)
@@ -115,7 +127,7 @@ class Deployment:
         body = {
             "FunctionName": wanted.name,
             "Role": f"arn:aws:iam::{account}:role/lambda-home",
-            **wanted.settings,
+            **wanted.settings_beside({}),
             "Code": {"ZipFile": base64.b64encode(wanted.package).decode()},
         }
         with self._working(f"Creating {wanted.name} ({_size(wanted.package)})"):
@@ -123,20 +135,19 @@ class Deployment:
         return Outcome("created", self._settled(path, made))
 
     def _update(self, wanted: Wanted, path: str, current: dict[str, Any]) -> Outcome:
-        changes = []
         settled = self._settled(path, current, is_before=True)
         digest = base64.b64encode(hashlib.sha256(wanted.package).digest()).decode()
-        if settled.get("CodeSha256") != digest:
-            changes.append("Code")
-            body: dict[str, Any] = {"ZipFile": base64.b64encode(wanted.package).decode()}
-            with self._working(f"Updating the code of {wanted.name} ({_size(wanted.package)})"):
-                settled = self._client.json("PUT", f"{path}/code", body)
-        body = differing(settled, wanted.settings)
-        if body:
-            settled = self._settled(path, settled, is_before=True)
-            changes.extend(sorted(body))
+        has_new_code = settled.get("CodeSha256") != digest
+        body = differing(settled, wanted.settings_beside(settled))
+        changes = [*(["Code"] if has_new_code else []), *sorted(body)]
+        if body:  # before the code: a setting that is refused leaves all as it was
             with self._working(f"Updating {', '.join(sorted(body))} of {wanted.name}"):
                 settled = self._client.json("PUT", f"{path}/configuration", body)
+        if has_new_code:
+            settled = self._settled(path, settled, is_before=True)
+            code = {"ZipFile": base64.b64encode(wanted.package).decode()}
+            with self._working(f"Updating the code of {wanted.name} ({_size(wanted.package)})"):
+                settled = self._client.json("PUT", f"{path}/code", code)
         if changes:
             settled = self._settled(path, settled)
         return Outcome("updated" if changes else "unchanged", settled, changes)

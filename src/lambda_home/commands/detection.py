@@ -38,10 +38,11 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a function is started with."""
+    """What a function is started with; `is_guess` where nobody told the runtime's version."""
 
     runtime: str
     handler: str
+    is_guess: bool = False
 
 
 def entry_of(
@@ -53,13 +54,14 @@ def entry_of(
     """
     if runtime and handler:
         return Entry(runtime, handler)
-    family = _family_of(runtime) if runtime else _found_family(files, handler)
+    family = family_of(runtime) if runtime else _found_family(files, handler)
     if family == "python":
-        return Entry(
-            runtime or _python_version(files, this_python), handler or _python_handler(files)
-        )
+        told = runtime or _python_told(files)
+        usual = this_python if this_python in PYTHON_RUNTIMES else DEFAULT_PYTHON
+        return Entry(told or usual, handler or _python_handler(files), told is None)
     if family == "nodejs":
-        return Entry(runtime or _node_version(files), handler or _node_handler(files))
+        told = runtime or _node_told(files)
+        return Entry(told or DEFAULT_NODE, handler or _node_handler(files), told is None)
     if family == "provided":
         _check_bootstrap(files)
         return Entry(runtime or OWN_RUNTIME, handler or "bootstrap")
@@ -68,7 +70,7 @@ def entry_of(
 
 def check_handler(files: Files, entry: Entry) -> None:
     """Raise WrongUse for a handler that the package cannot have."""
-    family = _family_of(entry.runtime)
+    family = family_of(entry.runtime)
     if family == "python":
         module, _, name = entry.handler.rpartition(".")
         found = _python_file(files, module)
@@ -104,7 +106,8 @@ def _no_file(entry: Entry, name: str) -> WrongUse:
     )
 
 
-def _family_of(runtime: str) -> str:
+def family_of(runtime: str) -> str:
+    """The language of a runtime: python of python3.12."""
     found = re.match(r"[a-z]+", runtime)
     return found[0] if found else runtime
 
@@ -202,15 +205,13 @@ def _functions_in(source: str) -> list[str]:
     ]
 
 
-def _python_version(files: Files, this_python: str) -> str:
-    wanted = ""
-    if ".python-version" in files.names:
-        found = re.match(r"\s*(3\.\d+)", files.read(".python-version"))
-        wanted = f"python{found[1]}" if found else ""
-    for runtime in (wanted, this_python):
-        if runtime in PYTHON_RUNTIMES:
-            return runtime
-    return DEFAULT_PYTHON
+def _python_told(files: Files) -> str | None:
+    """The runtime that the files ask for; None where they do not, or where there is none."""
+    if ".python-version" not in files.names:
+        return None
+    found = re.match(r"\s*(3\.\d+)", files.read(".python-version"))
+    runtime = f"python{found[1]}" if found else ""
+    return runtime if runtime in PYTHON_RUNTIMES else None
 
 
 def _manifest(files: Files) -> dict[str, object]:
@@ -283,11 +284,12 @@ def _exported(members: str) -> Iterator[str]:
             yield words[-1] if "as" in words[:-1] else words[0]
 
 
-def _node_version(files: Files) -> str:
+def _node_told(files: Files) -> str | None:
+    """As `_python_told`."""
     engines = _manifest(files).get("engines")
     wanted = str(engines.get("node", "")) if isinstance(engines, dict) else ""
     if ".nvmrc" in files.names:
         wanted = files.read(".nvmrc")
     found = re.search(r"\d+", wanted)
     runtime = f"nodejs{found[0]}.x" if found else ""
-    return runtime if runtime in NODE_RUNTIMES else DEFAULT_NODE
+    return runtime if runtime in NODE_RUNTIMES else None

@@ -17,6 +17,8 @@ DEFAULT_REGION = "us-east-1"
 ENDPOINT_VARIABLE = "LAMBDA_HOME_ENDPOINT_URL"
 TOKEN_VARIABLE = "LAMBDA_HOME_TOKEN"  # noqa: S105  a name, not a token
 _ENDPOINTS = (ENDPOINT_VARIABLE, "AWS_ENDPOINT_URL")
+_NOBODY = "lambda-home"
+_DEFAULT_ACCOUNT = "000000000000"
 _REGION = re.compile(r"[a-z0-9-]+")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
@@ -35,6 +37,12 @@ class Access:
     session_token: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     ca_bundle: str = ""
+
+    @property
+    def is_as_anybody(self) -> bool:
+        """Whether requests without credentials, by curl, mean the same account and region."""
+        is_nobody = not self.token and self.key_id in {"", _NOBODY, _DEFAULT_ACCOUNT}
+        return is_nobody and self.region == DEFAULT_REGION
 
 
 def access_of(
@@ -55,9 +63,13 @@ def access_of(
         value = environment.get(name, "")
         if not value.isascii() or not value.isprintable() or " " in value:
             raise WrongUse(f"{name} has characters that no credentials have: set it anew.")
-    region = region or _first(environment, _REGIONS) or DEFAULT_REGION
+    named = region or _first(environment, _REGIONS)
+    region = named or DEFAULT_REGION
     if not _REGION.fullmatch(region):
         raise WrongUse(f"{region!r} is not a region as {DEFAULT_REGION}: correct --region.")
+    if named and not key_id and not token:
+        # Only a signature says which region is meant; this name is no account's.
+        key_id = secret = _NOBODY
     return Access(
         endpoint=_checked(endpoint or _first(environment, _ENDPOINTS) or DEFAULT_ENDPOINT),
         region=region,

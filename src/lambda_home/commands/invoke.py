@@ -7,7 +7,7 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -50,6 +50,8 @@ def invoke_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     region: Region = None,
 ) -> None:
     """Call a function. Exits with 1 if it fails."""
+    if asynchronous and invocation_type is InvocationType.DRY_RUN:
+        raise WrongUse("--async calls the function, and DryRun does not: leave one out.")
     kind = InvocationType.EVENT if asynchronous else invocation_type
     if tail and kind is not InvocationType.REQUEST_RESPONSE:
         raise WrongUse(
@@ -76,6 +78,8 @@ def invoke_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
         output.show_json(_document(answer))
     elif kind is InvocationType.EVENT:
         output.note(f"{name} is queued: request {answer.headers.get('x-amzn-requestid', '?')}.")
+    elif kind is InvocationType.DRY_RUN:
+        output.note(f"{name} may be called; it was not.")
     else:
         _show(answer.body)
     if "x-amz-function-error" in answer.headers:
@@ -90,16 +94,23 @@ def payload_of(text: str) -> bytes:
         elif text.startswith("@"):
             payload = Path(text[1:]).read_bytes()
         else:
-            payload = text.encode()
+            # What the locale cannot have is in here as the bytes that the shell gave.
+            payload = text.encode(errors="surrogateescape")
     except OSError as error:
-        raise WrongUse(f"--payload: {text[1:]} cannot be read: {error.strerror}.") from error
+        raise WrongUse(
+            f"--payload: the file {text[1:]!r} cannot be read: {error.strerror}."
+        ) from error
     try:
-        json.loads(payload)
+        json.loads(payload.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise WrongUse(
             f"--payload is not JSON ({error}): write JSON, @FILE, or - for stdin."
         ) from None
     return payload
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not in JSON")
 
 
 def _value(body: bytes) -> Any:

@@ -12,7 +12,7 @@ import typer
 
 from lambda_home.access.roles import Role
 from lambda_home.commands import output
-from lambda_home.commands.options import AsJson
+from lambda_home.commands.options import AsJson, Config, DataDir, settings_of
 from lambda_home.errors import LambdaHomeError, ResourceNotFoundException
 
 if TYPE_CHECKING:
@@ -23,14 +23,12 @@ app = typer.Typer(
     help="Access keys: who may use a server whose access.auth is sigv4.", no_args_is_help=True
 )
 
-Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
-DataDir = Annotated[Path | None, typer.Option(help="Code, database and logs.")]
 Account = Annotated[str | None, typer.Option(help="The account, 12 digits.")]
 
 
 @app.command("create")
 def create_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
-    user_name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    user_name: Annotated[str, typer.Argument(metavar="NAME", help="Whose key it is.")],
     role: Annotated[Role, typer.Option(help="What its owner may do.")],
     account: Account = None,
     requests_per_second: Annotated[
@@ -41,10 +39,13 @@ def create_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     as_json: AsJson = False,
 ) -> None:
     """Make a key, and print it: its secret is never shown again."""
-    with _opened(config, data_dir) as (settings, keys, now):
-        key = keys.create(
-            account or settings.aws.account_id, user_name, role, now, requests_per_second
-        )
+    from lambda_home.access.keys import checked_role  # noqa: PLC0415  as in `_opened`
+
+    settings = settings_of(config, data_dir)
+    account = account or settings.aws.account_id
+    checked_role(account, user_name, role, requests_per_second)  # before a database is made
+    with _opened(settings) as (keys, now):
+        key = keys.create(account, user_name, role, now, requests_per_second)
         if as_json:
             record = keys.record_of(key.account, key.id)
             output.show_json({**_document(record), "secret_access_key": key.secret})
@@ -62,29 +63,43 @@ def list_command(
     as_json: AsJson = False,
 ) -> None:
     """Show all keys, without their secrets."""
-    with _opened(config, data_dir, must_exist=True) as (_, keys, _now):
+    with _opened(settings_of(config, data_dir), must_exist=True) as (keys, _):
         found = keys.everywhere() if account is None else keys.all_of(account)
     if as_json:
         output.show_json({"keys": [_document(record) for record in found]})
         return
-    for record in found:
-        typer.echo(_line(record))
+    columns = ("ID", "ACCOUNT", "ROLE", "CREATED", "NAME", "REQUESTS/S", "ENABLED")
+    rows = [
+        (
+            record.id,
+            record.account,
+            record.role,
+            f"{datetime.fromtimestamp(record.created_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            record.user_name,
+            record.requests_per_second,
+            record.is_enabled,
+        )
+        for record in found
+    ]
+    output.show_table(columns, rows, "There are no keys: lambda-home keys create NAME --role ROLE.")
 
 
 @app.command("delete")
 def delete_command(
-    access_key_id: Annotated[str, typer.Argument(help="The key's id: AKIA...")],
+    access_key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id: AKIA...")],
     config: Config = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Delete a key; a running server refuses it within a second."""
-    with _opened(config, data_dir, must_exist=True) as (_, keys, _now):
+    with _opened(settings_of(config, data_dir), must_exist=True) as (keys, _):
         for record in keys.everywhere():
             if record.id == access_key_id:
                 keys.delete(record.account, access_key_id)
                 if as_json:
                     output.show_json({"deleted": access_key_id})
+                else:
+                    output.note(f"{access_key_id} is deleted.")
                 return
         raise ResourceNotFoundException(
             f"There is no access key of the id {access_key_id}: see lambda-home keys list."
@@ -92,18 +107,14 @@ def delete_command(
 
 
 @contextmanager
-def _opened(
-    config: Path | None, data_dir: Path | None, *, must_exist: bool = False
-) -> Iterator[tuple[Settings, AccessKeys, float]]:
-    """The settings, the keys of a data directory, and what time it is."""
+def _opened(settings: Settings, *, must_exist: bool = False) -> Iterator[tuple[AccessKeys, float]]:
+    """The keys of a data directory, and what time it is."""
     from lambda_home.access.keys import AccessKeys  # noqa: PLC0415  half a second for nobody else
     from lambda_home.clock import SystemClock  # noqa: PLC0415
-    from lambda_home.config import load  # noqa: PLC0415
     from lambda_home.registry.database import Database  # noqa: PLC0415
     from lambda_home.registry.resources import Resources  # noqa: PLC0415
     from lambda_home.registry.secrets import open_vault  # noqa: PLC0415
 
-    settings = load(config, {"data": {"dir": str(data_dir)}} if data_dir else {})
     if must_exist:
         _refuse_missing(settings.data.database)
     database = Database.open(settings.data.database)
@@ -111,7 +122,7 @@ def _opened(
         clock = SystemClock()
         key_of_setting = settings.secrets.key.get_secret_value()
         vault = open_vault(key_of_setting, settings.data.dir, database)
-        yield settings, AccessKeys(Resources(database), vault, clock.monotonic), clock.now()
+        yield AccessKeys(Resources(database), vault, clock.monotonic), clock.now()
     finally:
         database.close()
 
@@ -126,21 +137,6 @@ def _refuse_missing(database: Path) -> None:
 
 def _document(record: KeyRecord) -> dict[str, Any]:
     return record.document(output.moment(record.created_at * 1000))
-
-
-def _line(record: KeyRecord) -> str:
-    made = datetime.fromtimestamp(record.created_at, UTC)
-    limit = record.requests_per_second
-    words = [
-        record.id,
-        record.account,
-        f"{record.role:<8}",
-        f"{made:%Y-%m-%dT%H:%M:%SZ}",
-        record.user_name,
-        *([] if limit is None else [f"(at most {limit} requests a second)"]),
-        *([] if record.is_enabled else ["(disabled)"]),
-    ]
-    return "  ".join(words)
 
 
 def _article(role: Role) -> str:

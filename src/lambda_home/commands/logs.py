@@ -69,7 +69,8 @@ def logs_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     for event in found:
         _show(event)
     if not found:
-        output.note(f"There is nothing in {source.group} of that time: see --since.")
+        what = f"of request {request_id} and that time" if request_id else "of that time"
+        output.note(f"There is nothing in {source.group} {what}: see --since.")
 
 
 class _Source:

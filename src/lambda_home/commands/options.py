@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lambda_home.config import Settings
 
 EndpointUrl = Annotated[
     str | None,
@@ -30,3 +34,12 @@ Qualifier = Annotated[
     str | None,
     typer.Option("--qualifier", help="A version or alias of it.", show_default=False),
 ]
+Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
+DataDir = Annotated[Path | None, typer.Option(help="Code, database and logs.")]
+
+
+def settings_of(config: Path | None, data_dir: Path | None) -> Settings:
+    """The settings of commands that need no server. Raises ConfigError."""
+    from lambda_home.config import load  # noqa: PLC0415  half a second for nobody else
+
+    return load(config, {"data": {"dir": str(data_dir)}} if data_dir else {})

@@ -20,7 +20,11 @@ from lambda_home.commands.ignoring import ALWAYS, IgnoreRules
 
 IGNORE_FILE = ".lambdaignore"
 LARGEST_UNPACKED = 262_144_000
-"""Bytes. https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+LARGEST_SENT = 52_428_800
+"""Bytes, unpacked and as a ZIP in a request.
+
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _EXECUTABLE = 0o755
@@ -51,15 +55,25 @@ class Package:
 def package_of(path: Path) -> Package:
     """The package of a folder, one file, or a ZIP as it is. Raises WrongUse."""
     try:
-        if path.is_dir():
-            return _packed(path, dict(_files_of(path)))
-        if not path.exists():
-            raise WrongUse(f"There is no {path}: give the folder, file or .zip of the function.")
-        if path.suffix.lower() == ".zip":
-            return _read(path)
-        return _packed(path, {path.name: path})
+        made = _made_of(path)
     except OSError as error:
         raise WrongUse(f"{error.filename or path} cannot be read: {error.strerror}.") from error
+    if len(made.content) > LARGEST_SENT:
+        raise WrongUse(
+            f"{path} makes a ZIP of {len(made.content)} bytes, and {LARGEST_SENT} can be sent:"
+            f" leave some out with {IGNORE_FILE}, or move them to a layer."
+        )
+    return made
+
+
+def _made_of(path: Path) -> Package:
+    if path.is_dir():
+        return _packed(path, dict(_files_of(path)))
+    if not path.exists():
+        raise WrongUse(f"There is no {path}: give the folder, file or .zip of the function.")
+    if path.suffix.lower() == ".zip":
+        return in_zip(path.read_bytes(), path)
+    return _packed(path, {path.name: path})
 
 
 def _packed(path: Path, files: dict[str, Path]) -> Package:
@@ -94,8 +108,8 @@ def _entry(name: str, *, is_executable: bool) -> zipfile.ZipInfo:
     return entry
 
 
-def _read(path: Path) -> Package:
-    content = path.read_bytes()
+def in_zip(content: bytes, path: Path | str) -> Package:
+    """A ZIP as it is; `path` is what messages call it. Raises WrongUse."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = [entry for entry in archive.infolist() if not entry.is_dir()]

@@ -110,6 +110,9 @@ def variables_of(words: list[str]) -> dict[str, str] | None:
     if not words:
         return None
     for word in words:
-        if not re.match(r"[A-Za-z]\w*=", word, re.ASCII):
-            raise WrongUse(f"--env {word.split('=')[0]!r} is not NAME=VALUE.")
+        if not re.match(r"[A-Za-z]\w+=", word, re.ASCII):
+            raise WrongUse(
+                f"--env {word.split('=')[0]!r} is not NAME=VALUE, with a name of two or more"
+                " letters, digits and _ that begins with a letter."
+            )
     return dict(word.split("=", 1) for word in words)

@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from lambda_home.testing.packages import Code, package, this_runtime
+from lambda_home.testing.packages import Code, package
 from lambda_home.testing.server import ACCOUNT, LocalServer, LocalServerError
 
 _ROLE = f"arn:aws:iam::{ACCOUNT}:role/lambda-home"
@@ -113,18 +113,20 @@ def deploy(server: LocalServer, code: Code, **config: Any) -> DeployedFunction:
     defaults, and Environment may be a plain dict of variables. Raises ValueError, ClientError,
     LocalServerError.
     """
-    runtime = str(config.get("Runtime") or this_runtime())
-    made = package(code, runtime)
+    made = package(code, str(config.get("Runtime") or ""))
     request: dict[str, Any] = {
         "FunctionName": f"function-{uuid.uuid4().hex[:12]}",
-        "Runtime": runtime,
+        "Runtime": made.runtime,
         "Handler": made.handler,
         "Role": _ROLE,
         "Code": {"ZipFile": made.content},
         **config,
     }
     if not request["Handler"]:
-        raise ValueError('Say which function of the package is called: Handler="app.handler".')
+        raise ValueError(
+            'Say which function of the package is called: Handler="app.handler" (and Runtime, if'
+            " it is not Python)."
+        )
     variables = request.get("Environment")
     if variables is not None and "Variables" not in variables:
         request["Environment"] = {"Variables": dict(variables)}

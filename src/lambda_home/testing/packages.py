@@ -12,51 +12,52 @@ import re
 import sys
 import textwrap
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from lambda_home.commands import packaging
+from lambda_home.commands.detection import Files, entry_of
+from lambda_home.commands.failures import WrongUse
+
 Code = Callable[..., Any] | str | bytes | Path | Mapping[str, str | bytes]
 
-_LEFT_OUT = frozenset({"__pycache__", ".git", ".venv", ".mypy_cache", ".pytest_cache"})
-_ENTRIES = ("lambda_function.py", "index.mjs", "index.js", "index.cjs")
-_HANDLER = re.compile(
-    r"^(?:def\s+|export\s+(?:const|async\s+function|function)\s+|(?:module\.)?exports\.)"
-    r"(lambda_handler|handler)\b",
-    re.MULTILINE,
-)
+_SUFFIXES = (".py", ".js", ".mjs", ".cjs", ".zip")
+_PATH = re.compile(r"[\w./~-]+")
+_NODE = re.compile(r"^(?:export\b|(?:module\.)?exports\b)", re.MULTILINE)
 _PLAIN = (str, bytes, int, float, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A ZIP file, and the handler in it; "" if that cannot be told."""
+    """A ZIP file, its runtime, and the handler in it; "" if that cannot be told."""
 
     content: bytes
+    runtime: str
     handler: str
 
 
-def package(code: Code, runtime: str) -> Package:
-    """Make a package of what was given.
+def package(code: Code, runtime: str = "") -> Package:
+    """Make a package of what was given; without a runtime it is found, as `deploy` finds it.
 
-    Raises ValueError, with a line that says what to do, for a handler that leans on its module,
-    and FileNotFoundError for a path that is not there.
+    Raises ValueError, with a line that says what to do, for a handler that leans on its module
+    and for what makes no package, and FileNotFoundError for a path that is not there.
     """
-    if isinstance(code, bytes):
-        return Package(code, "")
-    if isinstance(code, Mapping):
-        return _of_files(code)
-    if isinstance(code, Path):
-        return _of_path(code)
     if isinstance(code, str):
-        if _is_path(code):
-            return _of_path(Path(code))
-        return _of_files({_entry_name(code, runtime): textwrap.dedent(code)})
-    return Package(
-        _zip({"lambda_function.py": _source_of(code)}), f"lambda_function.{code.__name__}"
-    )
+        if not _is_path(code):
+            code = {_entry_name(code, runtime): textwrap.dedent(code)}
+        else:
+            code = Path(code)
+    if isinstance(code, Path):
+        return _of_path(code, runtime)
+    if isinstance(code, Mapping):
+        return _of_files(code, runtime)
+    if isinstance(code, bytes):
+        return _of_zip(code, runtime)
+    content = _zip({"lambda_function.py": _source_of(code)})
+    return Package(content, runtime or this_runtime(), f"lambda_function.{code.__name__}")
 
 
 def this_runtime() -> str:
@@ -65,43 +66,57 @@ def this_runtime() -> str:
 
 
 def _is_path(text: str) -> bool:
-    return "\n" not in text and Path(text).exists()
+    """Whether a text is a path, also of what is not there: no code is a single word."""
+    if "\n" in text:
+        return False
+    try:
+        return Path(text).exists() or text.endswith(_SUFFIXES) or bool(_PATH.fullmatch(text))
+    except OSError:  # longer than a name can be
+        return False
 
 
 def _entry_name(source: str, runtime: str) -> str:
-    if not runtime.startswith("nodejs"):
+    text = textwrap.dedent(source)
+    is_node = runtime.startswith("nodejs") or (not runtime and _NODE.search(text))
+    if not is_node:
         return "lambda_function.py"
-    is_module = re.search(r"^(?:export|import)\b", textwrap.dedent(source), re.MULTILINE)
+    is_module = re.search(r"^(?:export|import)\b", text, re.MULTILINE)
     return "index.mjs" if is_module else "index.js"
 
 
-def _of_files(files: Mapping[str, str | bytes]) -> Package:
-    for name in _ENTRIES:
-        if name in files:
-            return Package(_zip(files), _handler_in(name, files[name]))
-    return Package(_zip(files), "")
+def _of_files(files: Mapping[str, str | bytes], runtime: str) -> Package:
+    def read(name: str) -> str:
+        content = files[name]
+        return content if isinstance(content, str) else content.decode(errors="replace")
+
+    return _found(_zip(files), Files(files.keys(), files.keys(), read), runtime)
 
 
-def _of_path(path: Path) -> Package:
-    if path.is_dir():
-        return _of_files(dict(_files_below(path)))
-    content = path.read_bytes()
-    if path.suffix == ".zip":
-        return Package(content, "")
-    return Package(_zip({path.name: content}), _handler_in(path.name, content))
+def _of_path(path: Path, runtime: str) -> Package:
+    if not path.exists():
+        raise FileNotFoundError(f"There is no {path}: give the function's file, folder or .zip.")
+    try:
+        made = packaging.package_of(path)
+    except WrongUse as error:
+        raise ValueError(str(error)) from error
+    return _found(made.content, Files(made.names, made.executables, made.text), runtime)
 
 
-def _files_below(folder: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.is_file() and not _LEFT_OUT.intersection(inside.parts):
-            yield inside.as_posix(), path.read_bytes()
+def _of_zip(content: bytes, runtime: str) -> Package:
+    """Of a ZIP as it is: the server says what is wrong with it."""
+    try:
+        made = packaging.in_zip(content, "the ZIP")
+    except WrongUse:
+        return Package(content, runtime or this_runtime(), "")
+    return _found(content, Files(made.names, made.executables, made.text), runtime)
 
 
-def _handler_in(name: str, source: str | bytes) -> str:
-    text = source.decode(errors="replace") if isinstance(source, bytes) else source
-    found = _HANDLER.search(text if isinstance(source, bytes) else textwrap.dedent(text))
-    return f"{name.rsplit('.', 1)[0]}.{found[1] if found else 'handler'}"
+def _found(content: bytes, files: Files, runtime: str) -> Package:
+    try:
+        entry = entry_of(files, runtime or None, None, this_runtime())
+    except WrongUse:  # the test may say so itself
+        return Package(content, runtime or this_runtime(), "")
+    return Package(content, entry.runtime, entry.handler)
 
 
 def _zip(files: Mapping[str, str | bytes]) -> bytes:

@@ -1,5 +1,7 @@
 """A server for a run of tests: a process of its own, on free ports, with nothing kept.
 
+It ends with this process, even if that is killed: see `tied`.
+
 It stands on the standard library; boto3 is imported when the first client is asked for.
 """
 
@@ -25,6 +27,7 @@ ACCOUNT = "000000000000"
 REGION = "us-east-1"
 _FACT = re.compile(r"^  (user API|runtime API|sandbox|data)\s+(.*)$")
 _LINES_KEPT = 1000
+_LAST_LINES = 20
 _START_S = 60.0
 _STOP_S = 40.0
 _ADMIN_S = 120.0
@@ -62,7 +65,7 @@ class ServerOptions:
 
 
 class LocalServer:
-    """A running server; a context manager."""
+    """A running server; a context manager. `is_used` since it was last empty."""
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
@@ -71,6 +74,7 @@ class LocalServer:
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._output: deque[str] = deque(maxlen=_LINES_KEPT)
         self.facts: dict[str, str] = {}
+        self.is_used = False
         self._clients: dict[str, Any] = {}
 
     # -------------------------------------------------------------------------------- life cycle
@@ -78,9 +82,9 @@ class LocalServer:
     def __enter__(self) -> Self:
         """Start, and wait until it is ready. Raises LocalServerError with its words."""
         self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-            [sys.executable, "-P", "-m", "lambda_home", *self._options.flags()],
+            [sys.executable, "-P", "-m", "lambda_home.testing.tied", *self._options.flags()],
             env={**_without_aws(), **self._options.variables()},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # closed when this process ends, and the server with it
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -104,7 +108,7 @@ class LocalServer:
             client.close()
         self._clients.clear()
         process, self._process = self._process, None
-        if process is None or self._reader is None or process.stdout is None:
+        if process is None or self._reader is None:
             return
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -114,7 +118,9 @@ class LocalServer:
             process.kill()
             process.wait()
         self._reader.join(_STOP_S)
-        process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         if process.stdout is not None:
@@ -140,6 +146,7 @@ class LocalServer:
     @property
     def url(self) -> str:
         """Where the server answers: the endpoint for all AWS SDKs."""
+        self.is_used = True
         return self.facts["user API"]
 
     @property
@@ -180,6 +187,7 @@ class LocalServer:
         It does not retry, so that a test sees every answer; `options` are those of
         `boto3.client`. Raises LocalServerError without boto3.
         """
+        self.is_used = True
         key = f"{service} {account} {region}"
         if options:
             return self._new_client(service, account, region, options)
@@ -214,9 +222,13 @@ class LocalServer:
     def reset(self) -> None:
         """Remove all that the server keeps. Raises LocalServerError."""
         self.admin("POST", "/api/admin/reset")
+        self.is_used = False
 
     def admin(self, method: str, path: str, document: dict[str, Any] | None = None) -> Any:
-        """Ask the admin API; the answer's document. Raises LocalServerError with its message."""
+        """Ask the admin API; the answer's document.
+
+        Raises LocalServerError with its message, or with the server's last words if it has ended.
+        """
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(
             address.hostname or "", address.port, timeout=_ADMIN_S
@@ -226,6 +238,11 @@ class LocalServer:
             connection.request(method, path, body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             text = answer.read().decode()
+        except (OSError, http.client.HTTPException) as error:
+            last = "".join([*self._output][-_LAST_LINES:])
+            raise LocalServerError(
+                f"The server does not answer {method} {path} ({error!r}). Its last lines:\n{last}"
+            ) from error
         finally:
             connection.close()
         if not _OK <= answer.status < _REDIRECT:

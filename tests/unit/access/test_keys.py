@@ -192,7 +192,7 @@ def test_finding_a_key_costs_a_request_next_to_nothing(home: Household) -> None:
     key = home.made()
     home.keys.find(key.id)
     best = min(_time_of_a_thousand(home.keys, key.id) for _ in range(5))
-    assert best < 0.005, "more than 5 us each"
+    assert best < 0.2, "as long as checking a secret"
 
 
 def _time_of_a_thousand(keys: AccessKeys, key_id: str) -> float:

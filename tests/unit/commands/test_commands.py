@@ -80,14 +80,20 @@ def test_requests_are_signed_where_there_is_a_key(
     server: type[Pretended], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.said[INVOKE] = said({"ok": 1})
+    monkeypatch.delenv("AWS_REGION")
     assert run("invoke", "fn").exit_code == 0
+    assert run("invoke", "fn", "--region", "eu-west-2").exit_code == 0
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIATEST")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     assert run("invoke", "fn").exit_code == 0
     monkeypatch.setenv("LAMBDA_HOME_TOKEN", "AKIA2:hush")
     assert run("invoke", "fn").exit_code == 0
-    unsigned, signed, token = (headers for _, headers, _ in server.asked)
+    unsigned, elsewhere, signed, token = (headers for _, headers, _ in server.asked)
     assert "authorization" not in unsigned
+    # Without a key, a region that is named is known by a signature that proves nothing.
+    assert "=lambda-home/" in elsewhere["authorization"]
+    assert "/eu-west-2/lambda/aws4_request" in elsewhere["authorization"]
     assert signed["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIATEST/")
     assert "/eu-west-1/lambda/aws4_request" in signed["authorization"]
     assert token["authorization"] == "Bearer AKIA2:hush"
@@ -100,6 +106,7 @@ def test_requests_are_signed_where_there_is_a_key(
         ('{"a": 1}', None, b'{"a": 1}'),
         ("[]", None, b"[]"),
         ("-", '"from stdin"', b'"from stdin"'),
+        ('"\udcc3\udcbc"', None, b'"\xc3\xbc"'),  # as Python has it where LC_ALL is C
     ],
 )
 def test_a_payload_is_sent_as_it_is(
@@ -172,7 +179,15 @@ def test_all_pages_of_functions_are_listed(server: type[Pretended]) -> None:
             said(
                 {"message": "Missing"}, 403, x_amzn_errortype="MissingAuthenticationTokenException"
             ),
-            "lambda-home keys create",
+            "Exception: Missing. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        ),
+        (
+            said(
+                {"Message": "Function not found: arn"},
+                404,
+                x_amzn_errortype="ResourceNotFoundException",
+            ),
+            "not found: arn (see lambda-home list)",
         ),
     ],
 )
@@ -191,7 +206,14 @@ def test_errors_of_the_server_are_one_line(
     [
         (["list"], 3, "lambda-home serve"),
         (["invoke", "fn", "--payload", "{"], 2, "not JSON"),
+        (["invoke", "fn", "--payload", '{"a": NaN}'], 2, "NaN is not in JSON"),
+        (["invoke", "fn", "--payload", '"\udcff"'], 2, "not JSON"),
+        (["invoke", "fn", "--payload", "@"], 2, "the file '' cannot be read"),
         (["invoke", "fn", "--async", "--tail"], 2, "--async"),
+        (["invoke", "fn", "--async", "--invocation-type", "DryRun"], 2, "--async"),
+        (["invoke", "fn", "--invocation-type", "Try"], 2, "'--invocation-type': 'Try' is"),
+        (["secrets", "set", "x", "--value", "\udcff"], 2, "not UTF-8"),
+        (["services", "list"], 2, "There are no services here yet"),
         (["invoke", ".."], 2, "not a name"),
         (["deploy", "/nowhere/at/all"], 2, "There is no /nowhere"),
         (["deploy", "."], 3, "No server"),
@@ -222,6 +244,62 @@ def test_mistakes_are_one_line_and_an_exit_code(
     assert lines[0].startswith("lambda-home: ")
     assert said_ in lines[0]
     assert done.stdout == ""
+
+
+def test_words_are_sent_as_the_shell_gave_them(server: type[Pretended]) -> None:
+    server.said["POST /api/admin/secrets"] = said({"name": "X"}, 201)
+    assert run("secrets", "set", "X", "--value", "\udcc3\udcbc").exit_code == 0
+    assert json.loads(server.asked[0][2]) == {"name": "X", "value": "ü"}
+    assert run("invoke", "\udcff", "--qualifier", "\udcff").exit_code == 1
+    assert server.asked[1][0].endswith("/functions/%FF/invocations?Qualifier=%FF")
+
+
+def test_a_dry_run_says_what_it_found(server: type[Pretended]) -> None:
+    server.said[INVOKE] = 204, {}, b""
+    done = run("invoke", "fn", "--invocation-type", "DryRun")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", "fn may be called; it was not.\n")
+
+
+def deploy(server: type[Pretended], folder: Path, *words: str) -> list[str]:
+    """Deploy app.py to a function of Python 3.13; the changes that the server is asked for."""
+    (folder / "app.py").write_text("def handler(event, context): ...")
+    current = {"FunctionName": "fn", "Runtime": "python3.13", "Handler": "app.handler"}
+    server.said["GET /2015-03-31/functions/fn/configuration"] = said(current)
+    server.said["PUT /2015-03-31/functions/fn/code"] = said(current)
+    run("deploy", str(folder), "--name", "fn", *words)
+    return [f"{what} {body.decode()}" for what, _, body in server.asked if what.startswith("PUT")]
+
+
+def test_a_runtime_that_nobody_names_stays(server: type[Pretended], tmp_path: Path) -> None:
+    asked = deploy(server, tmp_path)
+    assert [what.split(" {")[0] for what in asked] == ["PUT /2015-03-31/functions/fn/code"]
+
+
+def test_settings_that_are_refused_leave_the_code(server: type[Pretended], tmp_path: Path) -> None:
+    asked = deploy(server, tmp_path, "--memory", "1")
+    assert asked == ['PUT /2015-03-31/functions/fn/configuration {"MemorySize": 1}']
+
+
+def test_calls_are_shown_for_the_region_that_was_meant(
+    server: type[Pretended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "app.py").write_text("def handler(event, context): ...")
+    server.said["POST /2015-03-31/functions"] = said({"FunctionName": "fn"}, 201)
+    shown = run("deploy", str(tmp_path), "--name", "fn").stdout
+    assert "--region eu-west-1" in shown
+    assert "curl" not in shown  # it would ask in another region
+    monkeypatch.delenv("AWS_REGION")
+    shown = run("deploy", str(tmp_path), "--name", "fn").stdout
+    assert "--region" not in shown
+    assert "/fn\n" in shown.partition("curl")[2]
+
+
+def test_tls_that_fails_is_told_as_such(server: type[Pretended]) -> None:
+    run("list")
+    host = server.asked[0][1]["host"]
+    done = run("list", "--endpoint-url", f"https://{host}")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (3, 1)
+    assert "http: if the server has no certificate" in done.stderr
 
 
 def test_a_secret_comes_from_stdin_without_its_newline(server: type[Pretended]) -> None:

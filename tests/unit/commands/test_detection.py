@@ -13,6 +13,25 @@ def files_of(sources: dict[str, str], executables: frozenset[str] = frozenset())
     return Files(sources.keys(), executables, sources.__getitem__)
 
 
+@pytest.mark.parametrize(
+    ("sources", "runtime", "is_guess"),
+    [
+        ({"app.py": PY}, None, True),
+        ({"app.py": PY}, "python3.12", False),
+        ({"app.py": PY, ".python-version": "3.12"}, None, False),
+        ({"app.py": PY, ".python-version": "3.2"}, None, True),
+        ({"index.js": JS}, None, True),
+        ({"index.js": JS, ".nvmrc": "v20"}, None, False),
+    ],
+)
+def test_a_version_that_nobody_told_is_a_guess(
+    sources: dict[str, str],
+    runtime: str | None,
+    is_guess: bool,  # noqa: FBT001
+) -> None:
+    assert entry_of(files_of(sources), runtime, None).is_guess is is_guess
+
+
 def found(sources: dict[str, str], runtime: str | None = None, handler: str | None = None) -> str:
     entry = entry_of(files_of(sources), runtime, handler, "python3.11")
     return f"{entry.runtime} {entry.handler}"

@@ -57,6 +57,21 @@ def test_credentials_and_region_are_those_of_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, True),
+        ({"AWS_REGION": "us-east-1"}, True),
+        ({"AWS_ACCESS_KEY_ID": "000000000000", "AWS_SECRET_ACCESS_KEY": "x"}, True),
+        ({"AWS_ACCESS_KEY_ID": "111111111111", "AWS_SECRET_ACCESS_KEY": "x"}, False),
+        ({"AWS_REGION": "eu-west-1"}, False),
+        ({"LAMBDA_HOME_TOKEN": "a:b"}, False),
+    ],
+)
+def test_who_calls_as_anybody_would(environment: dict[str, str], expected: bool) -> None:  # noqa: FBT001
+    assert access_of(environment).is_as_anybody is expected
+
+
+@pytest.mark.parametrize(
     ("environment", "message"),
     [
         ({"AWS_ACCESS_KEY_ID": "AKIA"}, "AWS_SECRET_ACCESS_KEY is not set"),

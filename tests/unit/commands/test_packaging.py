@@ -133,3 +133,15 @@ def test_names_that_no_zip_can_hold_are_refused(folder: Path) -> None:
     Path(os.fsdecode(os.fsencode(folder) + b"/\xff.py")).touch()
     with pytest.raises(WrongUse, match="UTF-8"):
         package_of(folder)
+
+
+def test_a_zip_that_no_request_can_have_is_refused_before_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "app.py").write_text("x = 1")
+    size = len(package_of(tmp_path).content)
+    monkeypatch.setattr(packaging, "LARGEST_SENT", size)
+    assert len(package_of(tmp_path).content) == size
+    monkeypatch.setattr(packaging, "LARGEST_SENT", size - 1)
+    with pytest.raises(WrongUse, match=rf"ZIP of {size} bytes.*\.lambdaignore"):
+        package_of(tmp_path)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lambda_home.testing.packages import Code, package, this_runtime
+from lambda_home.testing.packages import Code, Package, package, this_runtime
 
 LIMIT = 3
 PYTHON = "def lambda_handler(event, context):\n    return 1\n"
@@ -45,6 +45,9 @@ def leaning(event: Any, *_: Any) -> Any:
         (NODE_MODULE, "nodejs22.x", ["index.mjs"], "index.handler"),
         (NODE_COMMON, "nodejs22.x", ["index.js"], "index.handler"),
         ({"app.py": "", "other.py": b""}, "python3.12", ["app.py", "other.py"], ""),
+        ({"app.py": PYTHON, "x.py": ""}, "python3.12", None, "app.lambda_handler"),
+        (NODE_COMMON, "", ["index.js"], "index.handler"),
+        ({"index.mjs": NODE_MODULE}, "", ["index.mjs"], "index.handler"),
         ({"index.mjs": NODE_MODULE}, "nodejs22.x", ["index.mjs"], "index.handler"),
         (whole, "python3.12", ["lambda_function.py"], "lambda_function.whole"),
     ],
@@ -55,6 +58,7 @@ def test_what_is_packed_and_called(
     made = package(code, runtime)
     assert names(made.content) == files or files is None
     assert made.handler == handler
+    assert made.runtime == (runtime or "nodejs22.x")
 
 
 def test_a_function_brings_the_modules_and_constants_that_it_names() -> None:
@@ -101,9 +105,22 @@ def test_files_folders_and_archives(tmp_path: Path) -> None:
     archive = tmp_path / "function.zip"
     archive.write_bytes(folder.content)
     assert package(archive, "python3.12").content == folder.content
-    assert package(folder.content, "python3.12").content == folder.content
-    with pytest.raises(FileNotFoundError):
-        package(tmp_path / "none", "python3.12")
+    assert package(folder.content, "python3.12") == folder
+    assert package(b"no ZIP") == Package(b"no ZIP", this_runtime(), "")
+    with pytest.raises(ValueError, match="nothing to deploy"):
+        package(tmp_path / "pkg" / "__pycache__")
+
+
+@pytest.mark.parametrize("path", ["none.py", "my tests/none.js", "./none", "functions/none"])
+def test_a_path_that_is_not_there_is_no_source(path: str) -> None:
+    with pytest.raises(FileNotFoundError, match="none"):
+        package(path)
+    with pytest.raises(FileNotFoundError, match="none"):
+        package(Path(path))
+
+
+def test_a_long_line_is_source() -> None:
+    assert package(f"def handler(e, c): return {'x' * 5000!r}").handler.endswith(".handler")
 
 
 def test_the_runtime_is_that_of_the_tests() -> None:

@@ -236,10 +236,11 @@ def test_keys_are_made_shown_and_deleted_from_the_command_line(desk: Desk) -> No
     assert secret not in err
     code, out, _ = run(desk, "list")
     assert code == 0
-    assert re.match(rf"{key_id}  {ACCOUNT}  invoker ", out)
+    assert out.splitlines()[1].startswith(f"{key_id}  {ACCOUNT}  invoker ")
     assert secret not in out
-    assert run(desk, "delete", key_id) == (0, "", "")
-    assert run(desk, "list") == (0, "", "")
+    assert run(desk, "delete", key_id) == (0, "", f"{key_id} is deleted.\n")
+    code, out, err = run(desk, "list")
+    assert (code, out, "keys create" in err) == (0, "", True)
     code, _, err = run(desk, "delete", key_id)
     assert (code, len(err.splitlines())) == (1, 1)
 
@@ -262,9 +263,15 @@ def test_a_command_that_cannot_be_done_says_why_in_one_line(
     assert desk.keys.everywhere() == []
 
 
-def test_a_list_of_a_folder_without_a_server_makes_nothing_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["list"], "--data-dir"), (["create", "a b", "--role", "admin"], "A user name has")],
+)
+def test_what_cannot_be_done_makes_nothing_in_a_folder(
+    tmp_path: Path, words: list[str], told: str
+) -> None:
     nowhere = tmp_path / "nowhere"
-    done = CliRunner().invoke(command_line, ["keys", "list", "--data-dir", str(nowhere)])
+    done = CliRunner().invoke(command_line, ["keys", *words, "--data-dir", str(nowhere)])
     assert done.exit_code == 1
-    assert "--data-dir" in done.stderr
+    assert told in done.stderr
     assert not nowhere.exists()
