@@ -1,56 +1,53 @@
 """What this machine can run, told once: tests that it cannot run are skipped with the reason.
 
-REQUIRE_SANDBOXES=docker,process,browser turns such a skip into a failure (continuous integration).
+`needs` tells what that is, and how such a skip becomes a failure (continuous integration).
 """
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import needs
 import pytest
+from hypothesis import HealthCheck, settings
 from live import LiveServer
 from xdist.scheduler import LoadScopeScheduling
-
-from lambda_home.packager.base_image import BaseImages
-from lambda_home.sandboxes.docker_daemon import probe
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
+# The same examples at every run, and no verdict that hangs on how fast the machine is.
+settings.register_profile(
+    "tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
-@cache
-def why_not(kind: str) -> str | None:
-    """Why tests with this marker cannot run here; None if they can."""
-    if kind == "docker":
-        found, reason = probe(
-            "", lambda client: BaseImages(client, {}, allow_pull=False).find_any()
-        )
-        return None if found else f"Docker tests need a daemon and base images: {reason}"
-    if kind == "browser":
-        found = shutil.which("chromium") is not None
-        return None if found else "browser tests need Chromium (Debian: apt-get install chromium)"
-    if shutil.which("bwrap") is None:
-        return "process tests need bubblewrap (Debian: apt-get install bubblewrap)"
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Fail at once where something is missing that must be there."""
+    missing = {} if _is_worker(config) else needs.required()
+    if missing:
+        told = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+        raise pytest.UsageError(f"These are required here, and missing: {told}")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name no test by bytes that nobody can read: those of an archive hold the time.
+
+    Processes that collect tests at different moments would find different ones.
+    """
+    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
+        return argname
     return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what cannot run here, or fail where it must run."""
-    required = set(os.environ.get("REQUIRE_SANDBOXES", "").split(",")) - {""}
+    """Skip what cannot run here."""
     for item in items:
-        for kind in ("docker", "process", "browser"):
-            if item.get_closest_marker(kind) is None:
-                continue
-            reason = why_not(kind)
-            if reason and kind in required:
-                pytest.exit(f"{kind} tests are required here, but: {reason}", returncode=1)
-            if reason:
-                item.add_marker(pytest.mark.skip(reason=reason))
+        for reason in filter(None, map(needs.why_not, needs.of(item))):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def _docker(*words: str) -> list[str]:
@@ -88,7 +85,7 @@ def _is_worker(config: pytest.Config) -> bool:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Servers keep their images and the network for their next start; tests have no next start."""
-    if not _is_worker(session.config) and not why_not("docker"):
+    if not _is_worker(session.config) and not needs.why_not("docker"):
         session.config.stash[_BEFORE] = (set(_docker(*_FUNCTION_IMAGES)), _docker(*_NETWORK))
 
 

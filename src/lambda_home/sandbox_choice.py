@@ -80,7 +80,10 @@ async def choose(ground: Ground) -> Chosen:
         client, version = await asyncio.to_thread(ready_client, host, _find_base(ground))
     except SandboxError as error:
         if kind == "docker":
-            raise SandboxError(f"The Docker sandbox cannot be used: {error}.") from error
+            raise SandboxError(
+                f"The Docker sandbox cannot be used: {error}. Mend that (lambda-home doctor tells"
+                " more), or do without: --sandbox process."
+            ) from error
         return await _process(ground, f"Docker cannot be used: {error}")
     reason = described(version)
     return _docker(ground, client, reason if kind == "auto" else f"asked for; {reason}")

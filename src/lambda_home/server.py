@@ -34,7 +34,7 @@ from lambda_home.logs.text_files import TextFiles
 from lambda_home.operations import data_dir as data_dirs
 from lambda_home.packager.store import CodeStore
 from lambda_home.registry.database import Database
-from lambda_home.registry.secrets import open_vault
+from lambda_home.registry.secrets import open_vault, renew
 from lambda_home.runtime_api.app import RuntimeApi
 from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.runtime_api.extensions import ExtensionRoutes
@@ -171,6 +171,8 @@ def _kept(settings: Settings, data_dir: Path, clock: Clock, stack: AsyncExitStac
     database = Database.open(data_dir / "lhome.db" if is_temporary else settings.data.database)
     stack.callback(database.close)
     vault = open_vault(settings.secrets.key.get_secret_value(), data_dir, database)
+    if count := renew(database, vault):
+        _log.info("secrets and access keys are encrypted by the first key now", count=count)
     logs = _log_store(settings, data_dir, clock)
     stack.callback(logs.close)
     return Kept(database, CodeStore(data_dir / "code"), logs, vault)

@@ -3,7 +3,8 @@
 Fernet tokens (https://cryptography.io/en/latest/fernet/): AES-128-CBC with an HMAC-SHA256.
 The key comes from the setting `secrets.key`, else from a file in the data directory, which is made
 when something is encrypted for the first time. Both may hold several keys: the first one encrypts,
-all of them decrypt, so that a key can be replaced.
+all of them decrypt, so that a key can be replaced: a server that starts encrypts by the first key
+what another one encrypted.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import secrets
 import stat
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_home.errors import LambdaHomeError
 
 if TYPE_CHECKING:
-    from cryptography.fernet import MultiFernet
+    from cryptography.fernet import Fernet, MultiFernet
 
 KEY_FILE = "secrets.key"
 """The name of the key file in the data directory."""
@@ -49,6 +51,7 @@ class Vault:
         self._is_in_use = is_in_use
         self._lock = threading.Lock()
         self._fernet: MultiFernet | None = None
+        self._first: Fernet | None = None
 
     def check(self) -> None:
         """Raise VaultError if there is a key that cannot be used."""
@@ -88,16 +91,40 @@ class Vault:
                 " every secret and make every access key anew."
             ) from None
 
+    def renewed(self, token: str) -> str | None:
+        """The same text encrypted by the first key.
+
+        None if it is encrypted by that one, or by none that is here. Raises VaultError for a key
+        that cannot be used.
+        """
+        from cryptography.fernet import InvalidToken  # noqa: PLC0415  see _read
+
+        with self._lock:
+            fernet, first = self._load(), self._first
+        if fernet is None or first is None:
+            return None
+        with suppress(InvalidToken):
+            first.decrypt(token)
+            return None
+        with suppress(InvalidToken):
+            return fernet.rotate(token).decode()
+        return None
+
     # --------------------------------------------------------------------------------------------
 
     def _load(self) -> MultiFernet | None:
         """The keys, read once they are there."""
         if self._fernet is None:
             if self._keys:
-                self._fernet = _read(self._keys, _SETTING)
+                self._take(_read(self._keys, _SETTING))
             elif (text := self._text()) is not None:
-                self._fernet = _read(text, f"The key file {self._file}")
+                self._take(_read(text, f"The key file {self._file}"))
         return self._fernet
+
+    def _take(self, keys: list[Fernet]) -> None:
+        from cryptography.fernet import MultiFernet  # noqa: PLC0415  see _read
+
+        self._fernet, self._first = MultiFernet(keys), keys[0]
 
     def _text(self) -> str | None:
         """What the key file holds, None without one; it must be ours alone."""
@@ -159,9 +186,9 @@ def _fault(status: os.stat_result) -> str | None:
     return None
 
 
-def _read(text: str, where: str) -> MultiFernet:
+def _read(text: str, where: str) -> list[Fernet]:
     # Costs 20 ms, which a server without secrets need not spend.
-    from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
+    from cryptography.fernet import Fernet  # noqa: PLC0415
 
     keys = [key for key in _SEPARATORS.split(text) if key]
     if not keys:
@@ -170,7 +197,7 @@ def _read(text: str, where: str) -> MultiFernet:
         if not _KEY.fullmatch(key):
             which = f"key {number} of {len(keys)}" if len(keys) > 1 else "what it holds"
             raise VaultError(f"{where}: {which} is not a key; {_HOW_TO_MAKE}.")
-    return MultiFernet([Fernet(key) for key in keys])
+    return [Fernet(key) for key in keys]
 
 
 def _sync_folder(folder: Path) -> None:

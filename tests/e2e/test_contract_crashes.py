@@ -22,8 +22,8 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from conftest import SANDBOXES
 from functions_under_test import QUICK_WAITER, create, fresh_name, invoke
-from live import LiveServer, zip_of
-from observing import containers, until
+from live import LiveServer, steady_port, zip_of
+from observing import below, containers, until, until_logged
 from raw_http import dial, invocations
 
 from lambda_home.sandboxes.process_owners import MARK
@@ -47,11 +47,6 @@ def handler(event, context):
 @pytest.fixture(params=SANDBOXES)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def log_of(server: LiveServer, name: str) -> str:
-    path = server.data_dir / f"logs/000000000000/us-east-1/aws/lambda/{name}.log"
-    return path.read_text() if path.exists() else ""
 
 
 def updated(client: LambdaClient, name: str) -> None:
@@ -116,9 +111,9 @@ def settled(client: LambdaClient, name: str) -> bool:
 
 def left_by(owner: str) -> list[str]:
     """Processes, control groups and folders that carry a dead server's name."""
-    folders = Path(tempfile.gettempdir()).glob(f"lambda-home-tmp-{owner}-*")
-    groups = Path("/sys/fs/cgroup").glob(f"**/lambda-home/{owner}-*")
-    processes = [str(pid) for pid, of in values_of(MARK).items() if of.startswith(f"{owner}-")]
+    folders = Path(tempfile.gettempdir()).glob(f"lambda-home-tmp-{owner}*")
+    groups = [path for path in below(Path("/sys/fs/cgroup")) if path.name.startswith(owner)]
+    processes = [str(pid) for pid, of in values_of(MARK).items() if of.startswith(owner)]
     return [*processes, *map(str, folders), *map(str, groups)]
 
 
@@ -130,9 +125,11 @@ def test_row_13_a_restart_clears_away_what_a_killed_server_left_and_has_its_port
     kind: str, tmp_path: Path
 ) -> None:
     flags = ("--sandbox", kind, "--data-dir", str(tmp_path / "data"))
-    with LiveServer(*flags) as server:
+    user_port, runtime_port = str(steady_port()), str(steady_port())
+    ports = ("--port-user-api", user_port, "--port-runtime-api", runtime_port)
+    with LiveServer(*flags, *ports) as server:
         assert server.process is not None
-        owner = f"{server.process.pid}.{start_time(server.process.pid)}"
+        owner = f"{server.process.pid}.{start_time(server.process.pid)}."
         client = server.client()
         name, asleep = create(client, COUNT), create(client, COUNT, Timeout=60)
         assert invoke(client, name, {}).payload["calls"] == 1
@@ -141,19 +138,18 @@ def test_row_13_a_restart_clears_away_what_a_killed_server_left_and_has_its_port
             head = f"POST {invocations(asleep)} HTTP/1.1\r\nHost: localhost\r\n"
             head += f"Content-Length: {len(body)}"
             caller.sendall(f"{head}\r\n\r\n".encode() + body)
-            until(lambda: "begun" in log_of(server, asleep), "the sleeper did not begin")
+            until_logged(server, asleep, "begun")
             tasks = tmp_path / "data" / "tasks"
             until(lambda: len(list(tasks.iterdir())) >= 3, "no spare is there")
             server.stop(SIGKILL)
         before = ids(server, kind)
         assert bool(before) is (kind == "docker")
         folders = {path.name for path in tasks.iterdir()}
-        user_port, runtime_port = server.url.rsplit(":", 1)[1], str(server.runtime_port)
-    ports = ("--port-user-api", user_port, "--port-runtime-api", runtime_port)
     with LiveServer(*flags, *ports) as server:
+        assert (server.url.rsplit(":", 1)[1], str(server.runtime_port)) == (user_port, runtime_port)
         until(lambda: not left_by(owner), "something of the dead server is left")
-        assert not before & ids(server, kind)
-        assert not folders & {path.name for path in tasks.iterdir()}
+        until(lambda: not before & ids(server, kind), "a container of the dead server is left")
+        until(lambda: not folders & {path.name for path in tasks.iterdir()}, "folders are left")
         assert invoke(server.client(), name, {}).payload["calls"] == 1
         assert invoke(server.client(), asleep, {}).error is None
 
@@ -236,7 +232,7 @@ def test_row_15_a_full_disk_is_told_breaks_no_version_and_is_forgotten_when_ther
         updated(client, name)
         answer = invoke(client, name, Qualifier=str(len(acknowledged)))
         assert answer.payload == 1000
-        until(lambda: answer.request_id in log_of(server, name), "logs did not recover")
+        until_logged(server, name, answer.request_id)
 
 
 def published_until_refused(client: LambdaClient, name: str) -> Iterator[str]:

@@ -12,16 +12,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from needs import NODE_MODULES, ROOT, SAM
 
 from lambda_home.testing.packages import this_runtime
 from lambda_home.testing.server import LocalServer
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
-TOOLS = Path(os.environ.get("RECIPE_TOOLS", ROOT / ".recipe-tools"))
-SAM = TOOLS / "sam" / "bin" / "sam"
-NODE_MODULES = TOOLS / "node" / "node_modules"
 DEPLOY = ROOT / "examples" / "deploy_template.py"
 HANDLER = """
 import os
@@ -75,12 +72,6 @@ package:
 """
 
 
-def needs(path: Path) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(
-        not path.exists(), reason=f"needs {path.name}: `make recipe-tools` installs it"
-    )
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "hello").mkdir()
@@ -108,7 +99,7 @@ def run(project: Path, home: LocalServer, *command: str | Path) -> str:
         check=False,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -119,7 +110,7 @@ def greeting_of(home: LocalServer, name: str) -> object:
     return json.loads(answer["Payload"].read())
 
 
-@needs(SAM)
+@pytest.mark.needs("sam")
 def test_sam_builds_and_invokes_what_is_deployed_by_its_template(
     home: LocalServer, project: Path
 ) -> None:
@@ -135,7 +126,7 @@ def test_sam_builds_and_invokes_what_is_deployed_by_its_template(
     )
 
 
-@needs(NODE_MODULES / "aws-cdk-lib")
+@pytest.mark.needs("cdk")
 def test_the_functions_of_a_cdk_app_are_deployed(home: LocalServer, project: Path) -> None:
     (project / "app.js").write_text(CDK_APP)
     run(project, home, "node", "app.js")  # as `cdk synth` does
@@ -144,7 +135,7 @@ def test_the_functions_of_a_cdk_app_are_deployed(home: LocalServer, project: Pat
     assert greeting_of(home, "cdk-hello") == {"hello": "you", "stage": "local"}
 
 
-@needs(NODE_MODULES / "serverless")
+@pytest.mark.needs("serverless")
 def test_the_functions_of_a_serverless_service_are_deployed(
     home: LocalServer, project: Path
 ) -> None:

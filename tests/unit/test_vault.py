@@ -163,3 +163,20 @@ def test_a_token_that_was_tampered_with_is_refused(file: Path) -> None:
     for wrong in (changed, "", "nonsense", token[:-4]):
         with pytest.raises(VaultError):
             used.decrypt(wrong)
+
+
+def test_what_another_key_encrypted_is_encrypted_by_the_first_from_now_on(file: Path) -> None:
+    old, current = (vault(file, key).encrypt("geheim") for key in (FIRST, SECOND))
+    both = vault(file, f"{SECOND},{FIRST}")
+    token = both.renewed(old)
+    assert token is not None
+    assert vault(file, SECOND).decrypt(token) == "geheim"
+    assert both.renewed(token) is None
+    assert both.renewed(current) is None
+    assert both.renewed(vault(file, THIRD).encrypt("x")) is None, "of a key that is not here"
+    assert vault(file, SECOND).renewed(old) is None
+
+
+def test_without_a_key_there_is_nothing_to_encrypt_anew(file: Path) -> None:
+    assert vault(file).renewed("token") is None
+    assert not file.exists()

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from lambda_home.commands import output
-from lambda_home.commands.options import AsJson
+from lambda_home.commands.options import AsJson, Config, DataDir, settings_of
 from lambda_home.errors import LambdaHomeError
 
-if TYPE_CHECKING:
-    from lambda_home.config import Settings
-
-Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
-DataDir = Annotated[Path | None, typer.Option(help="Code, database and logs.")]
 BackupFile = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 
 _SIGNS = {"ok": "ok     ", "warning": "WARNING", "failed": "FAILED "}
@@ -37,7 +32,7 @@ def doctor_command(
     from lambda_home.operations.diagnosis import exit_code  # noqa: PLC0415  only these commands
     from lambda_home.operations.doctor import examine  # noqa: PLC0415
 
-    findings = examine(_settings(config, data_dir))
+    findings = examine(settings_of(config, data_dir))
     if as_json:
         output.show_json({"checks": [asdict(finding) for finding in findings]})
     else:
@@ -65,7 +60,7 @@ def backup_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     from lambda_home.clock import SystemClock  # noqa: PLC0415
     from lambda_home.operations.backup import Source, backup  # noqa: PLC0415
 
-    settings = _settings(config, data_dir)
+    settings = settings_of(config, data_dir)
     if file.exists() and not force:
         raise LambdaHomeError(f"There is a file {file} already: name another, or give --force.")
     with output.working("Backing up"):
@@ -97,7 +92,7 @@ def restore_command(
     """Make a data directory of a backup; the server must not run."""
     from lambda_home.operations.restore import restore  # noqa: PLC0415
 
-    settings = _settings(config, data_dir)
+    settings = settings_of(config, data_dir)
     target = settings.data.dir
     if settings.data.database != target / "lhome.db":
         raise LambdaHomeError(
@@ -114,12 +109,6 @@ def restore_command(
         output.show_json(_described(made.manifest, {"data_dir": str(target)}))
     else:
         typer.echo(f"{target}: {len(made.manifest.members)} files restored")
-
-
-def _settings(config: Path | None, data_dir: Path | None) -> Settings:
-    from lambda_home.config import load  # noqa: PLC0415
-
-    return load(config, {"data": {"dir": str(data_dir)}} if data_dir else {})
 
 
 def _described(manifest: Any, more: dict[str, object]) -> dict[str, object]:

@@ -57,6 +57,8 @@ def backup(
             f"There is no database {source.database}: name the data directory of the server with"
             " --data-dir."
         )
+    if file.exists() and not file.is_file():
+        raise LambdaHomeError(f"There is {file}, and it is no file: name another.")
     try:
         with tempfile.TemporaryDirectory(prefix=".lambda-home-backup-", dir=file.parent) as made:
             return _backup(source, file, Path(made), now, (with_logs, with_key))

@@ -99,9 +99,7 @@ def of_docker(facts: DockerFacts, kind: str) -> list[Finding]:
         return [Finding("docker", Status.OK, "not asked for: sandbox.kind is process")]
     bad = Status.FAILED if kind == "docker" else Status.WARNING
     if facts.fault:
-        advice = (
-            "start the Docker daemon, or set docker.host; without it functions run as processes"
-        )
+        advice = "see that the daemon answers, or set docker.host; else functions run as processes"
         return [Finding("docker", bad, facts.fault, advice)]
     found = [Finding("docker", Status.OK, f"Docker {facts.version} answers")]
     if facts.no_images:
@@ -123,7 +121,7 @@ def of_processes(facts: ProcessFacts, kind: str, *, docker_works: bool) -> list[
         advice = "install Python 3, or use Docker"
         return [Finding("processes", bad, facts.how, advice)]
     isolated = facts.how.startswith("isolated")
-    found = [
+    return [
         Finding(
             "processes",
             Status.OK if isolated else Status.WARNING,
@@ -131,13 +129,19 @@ def of_processes(facts: ProcessFacts, kind: str, *, docker_works: bool) -> list[
             "" if isolated else "install bubblewrap (Debian: apt-get install bubblewrap)",
         ),
         _cgroups(facts),
+        _packet_filter(facts),
     ]
-    if facts.firewall:
-        found.append(Finding("packet filter", Status.OK, f"{facts.firewall} is there"))
+
+
+def _packet_filter(facts: ProcessFacts) -> Finding:
+    lack = "functions can reach metadata services"
+    if not facts.as_root:
+        message, advice = f"only root may set it up: {lack}", "run the server as root"
+    elif not facts.firewall:
+        message, advice = f"neither nft nor iptables is there: {lack}", "install nftables"
     else:
-        message = "neither nft nor iptables is there: functions can reach metadata services"
-        found.append(Finding("packet filter", Status.WARNING, message, "install nftables"))
-    return found
+        return Finding("packet filter", Status.OK, f"{facts.firewall} is there")
+    return Finding("packet filter", Status.WARNING, message, advice)
 
 
 def _cgroups(facts: ProcessFacts) -> Finding:
@@ -146,7 +150,8 @@ def _cgroups(facts: ProcessFacts) -> Finding:
         return Finding("control groups", Status.WARNING, message, "mount /sys/fs/cgroup")
     if not facts.cgroups_writable:
         message = f"version {facts.cgroup_version}, not writable by this user"
-        advice = "run the server by systemd with Delegate=yes, or as root"
+        delegated = facts.cgroup_version > 1
+        advice = f"run the server {'by systemd with Delegate=yes, or ' if delegated else ''}as root"
         return Finding("control groups", Status.WARNING, message, advice)
     return Finding("control groups", Status.OK, f"version {facts.cgroup_version}, writable")
 

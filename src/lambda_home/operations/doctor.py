@@ -192,6 +192,13 @@ def _name_of(process: Path) -> str:
 
 def _data(settings: Settings) -> DataFacts:
     path, database = settings.data.dir, settings.data.database
+    try:
+        return _data_at(path, database)
+    except OSError as error:  # a folder above it that this user may not enter, say
+        return DataFacts(str(path), fault=error.strerror or type(error).__name__)
+
+
+def _data_at(path: Path, database: Path) -> DataFacts:
     shown = str(path)
     nearest = next((one for one in (path, *path.absolute().parents) if one.exists()), Path("/"))
     if not nearest.is_dir():

@@ -25,7 +25,8 @@ from lambda_home.registry.resources import Document, ResourceKind, Resources
 from lambda_home.registry.tables import FUNCTIONS, VERSIONS
 from lambda_home.vault import KEY_FILE, Vault
 
-_ENCRYPTED = (ResourceKind.SECRET, ResourceKind.ACCESS_KEY)
+# What is encrypted, and in which member of its document.
+_ENCRYPTED = {ResourceKind.SECRET: "value", ResourceKind.ACCESS_KEY: "secret"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,27 @@ def open_vault(keys: str, data_dir: Path, database: Database) -> Vault:
     vault = Vault(keys, data_dir / KEY_FILE, is_in_use)
     vault.check()
     return vault
+
+
+def renew(database: Database, vault: Vault) -> int:
+    """Encrypt by the vault's first key what another of its keys encrypted; answers how much it was.
+
+    What none of them reads stays as it is. Only for a server that starts: one that runs may not
+    know the first key yet. Raises VaultError, and ServiceException if the file cannot be written.
+    """
+    resources = Resources(database)
+    count = 0
+    for kind, member in _ENCRYPTED.items():
+        for (scope, name), document in resources.everywhere(kind).items():
+            token = vault.renewed(document[member])
+            if token is not None:
+                resources.change(scope, kind, name, _always({**document, member: token}))
+                count += 1
+    return count
+
+
+def _always(document: Document) -> Callable[[Document | None], Document]:
+    return lambda _: document
 
 
 class Secrets:

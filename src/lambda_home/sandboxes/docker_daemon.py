@@ -43,6 +43,10 @@ def connect(host: str, timeout_s: float = _TIMEOUT_S) -> Any:
     try:
         _knock(where, timeout_s)
         return docker.APIClient(version="auto", timeout=timeout_s, **arguments)
+    except PermissionError as error:
+        raise SandboxError(
+            f"this user may not use the Docker daemon at {where}: add it to the group docker"
+        ) from error
     except (OSError, *FAILURES) as error:
         raise SandboxError(f"no Docker daemon answers at {where}") from error
 

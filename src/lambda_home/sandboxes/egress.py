@@ -24,7 +24,7 @@ from pathlib import Path
 
 import structlog
 
-from lambda_home.sandboxes.process_owners import is_dead, owner
+from lambda_home.sandboxes.process_owners import is_dead, name_here
 from lambda_home.sandboxes.process_spawn import readable
 
 METADATA_4 = ("169.254.0.0/16", "168.63.129.16", "100.100.100.200", "192.0.0.192")
@@ -113,7 +113,7 @@ class Firewall:
 def server_name(pid_namespace: str | None = None) -> str:
     """The name of this server, told from those that see other process ids but the same network."""
     namespace = pid_namespace or Path("/proc/self/ns/pid").readlink().name
-    return f"{''.join(filter(str.isdigit, namespace))}-{owner()}"
+    return f"{''.join(filter(str.isdigit, namespace))}-{name_here()}"
 
 
 def is_dead_server(name: str) -> bool:

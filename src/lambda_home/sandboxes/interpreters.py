@@ -175,15 +175,23 @@ def _on_path(search: Search, names: tuple[str, ...]) -> Iterator[Path]:
 
 def _pythons(search: Search) -> Iterator[Path]:
     yield from _on_path(search, _PYTHON_NAMES)
-    yield from sorted(search.pyenv.glob("versions/3.*/bin/python"))
+    yield from _below(search.pyenv, "versions/3.*/bin/python")
 
 
 def _nodes(search: Search) -> Iterator[Path]:
     yield from _on_path(search, _NODE_NAMES)
-    yield from sorted(search.nvm.glob("versions/node/*/bin/node"))
+    yield from _below(search.nvm, "versions/node/*/bin/node")
     if search.share is not None:
         for depth in ("bin", "*/bin", "*/*/bin"):
-            yield from sorted(search.share.glob(f"node/{depth}/node"))
+            yield from _below(search.share, f"node/{depth}/node")
+
+
+def _below(folder: Path, pattern: str) -> list[Path]:
+    """What is there; nothing where it cannot be seen, as in another user's home."""
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
 
 
 def _output_of(command: list[str]) -> str | None:

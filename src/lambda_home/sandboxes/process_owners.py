@@ -1,7 +1,8 @@
 """Whose a sandboxed process is: the server that started it, and the user that it runs as.
 
-Everything that outlives a killed server carries the server's name (its pid and start time): control
-groups and temporary folders in their own names, processes in a variable. `reap` finds them by it.
+Everything that outlives a killed server carries the server's name (pid, start time, pid namespace):
+control groups and temporary folders in their own names, processes in a variable. `reap` finds them
+by it.
 """
 
 from __future__ import annotations
@@ -31,18 +32,34 @@ _REMOVAL_TRIES, _REMOVAL_PAUSE_S = 1000, 0.002
 _log = structlog.get_logger(__name__)
 
 
-def owner() -> str:
-    """The name of this server, which no later one will have."""
+def name_here() -> str:
+    """The name of this server among all that see the same process numbers."""
     pid = os.getpid()
     return f"{pid}.{process_table.start_time(pid)}"
 
 
+def owner() -> str:
+    """The name of this server, which no later one will have, nor one in another container."""
+    return f"{name_here()}.{_namespace()}"
+
+
 def is_dead(name: str) -> bool:
-    """Whether `name` is that of a server that has ended; False if it is no server's name."""
-    pid, _, started = name.partition(".")
-    if not pid.isdecimal() or not started.isdecimal():
+    """Whether `name` is that of a server that has ended.
+
+    False if it is no server's name, or that of one in another pid namespace (pid_namespaces(7)):
+    what its number means there cannot be told from here. A container's processes are seen from
+    outside, and temporary folders may be shared.
+    """
+    pid, _, rest = name.partition(".")
+    started, _, namespace = rest.partition(".")
+    if not pid.isdecimal() or not started.isdecimal() or namespace not in {"", _namespace()}:
         return False
     return str(process_table.start_time(int(pid))) != started or process_table.is_zombie(int(pid))
+
+
+def _namespace() -> str:
+    """The number of the pid namespace; the same after every boot for that of the machine."""
+    return str(Path("/proc/self/ns/pid").stat().st_ino)
 
 
 def private_folder(uid: int | None) -> Path:

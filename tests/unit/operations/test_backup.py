@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import sqlite3
+import stat
 import tarfile
 import threading
 from collections.abc import Callable, Mapping
@@ -47,6 +49,17 @@ def names(folder: Path) -> set[str]:
         for path in folder.rglob("*")
         if path.is_file() and path.name != data_dir.LOCK_FILE
     }
+
+
+def test_a_backup_takes_the_place_of_nothing_but_a_file(source: Source, tmp_path: Path) -> None:
+    pipe, folder, link = tmp_path / "pipe", tmp_path / "folder", tmp_path / "link"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    link.symlink_to(pipe)
+    for special in (pipe, folder, link):
+        with pytest.raises(LambdaHomeError, match="is no file: name another"):
+            backup(source, special, 5.0)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 @pytest.mark.parametrize("with_logs", [False, True])

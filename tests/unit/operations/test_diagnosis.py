@@ -66,6 +66,7 @@ def test_docker_must_work_only_where_it_is_asked_for(
         (replace(PROCESSES, cgroup_version=0), "process", False, WARNING),
         (replace(PROCESSES, cgroups_writable=False), "process", False, WARNING),
         (replace(PROCESSES, firewall=""), "process", False, WARNING),
+        (replace(PROCESSES, as_root=False), "process", False, WARNING),
     ],
 )
 def test_processes_must_work_where_docker_does_not(

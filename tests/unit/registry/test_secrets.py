@@ -11,7 +11,8 @@ from unit.registry.world import ELSEWHERE, HERE, World, code, ref
 from lambda_home.arns import Scope
 from lambda_home.errors import ResourceNotFoundException
 from lambda_home.registry.changes import Change, ChangeKind, NewFunction
-from lambda_home.registry.secrets import Secret, Secrets, open_vault
+from lambda_home.registry.resources import ResourceKind, Resources
+from lambda_home.registry.secrets import Secret, Secrets, open_vault, renew
 from lambda_home.vault import KEY_FILE, VaultError
 
 NAME = "db/pass_word.1"
@@ -142,3 +143,38 @@ def test_a_refused_change_outdates_nothing(world: WithSecrets) -> None:
         world.secrets.delete(HERE, NAME)
     assert world.keys("fn") == before
     assert world.changes == []
+
+
+def test_after_a_start_with_a_new_key_before_the_old_one_the_old_one_is_not_needed(
+    world: WithSecrets,
+) -> None:
+    world.secrets.put(HERE, "a", "one", 10.0)
+    world.secrets.put(ELSEWHERE, "b", "two", 11.0)
+    access_key = {"secret": world.vault.encrypt("s"), "role": "admin"}
+    resources = Resources(world.database)
+    resources.change(HERE, ResourceKind.ACCESS_KEY, "AKIA", lambda _: access_key)
+    world.refers("f", "SECRET_REF:a")
+    before = world.keys("f")
+    old, new = (world.path.parent / KEY_FILE).read_text().strip(), f"{'A' * 43}="
+    folder = world.path.parent
+
+    assert renew(world.database, open_vault(f"{new},{old}", folder, world.database)) == 3
+    assert renew(world.database, open_vault(f"{new},{old}", folder, world.database)) == 0
+
+    vault = open_vault(new, folder, world.database)
+    secrets = Secrets(world.database, world.changes.append, vault)
+    assert secrets.values(HERE, ["a"]) == {"a": "one"}
+    assert secrets.values(ELSEWHERE, ["b"]) == {"b": "two"}
+    assert secrets.all_of(HERE) == [Secret("a", 10.0, 10.0)], "it is no change of the secret"
+    kept = resources.get(HERE, ResourceKind.ACCESS_KEY, "AKIA")
+    assert kept is not None
+    assert vault.decrypt(kept["secret"]) == "s"
+    assert kept["role"] == "admin"
+    assert world.keys("f") == before, "environments that run are as good as before"
+
+
+def test_what_no_key_reads_stays_as_it_is(world: WithSecrets) -> None:
+    world.secrets.put(HERE, "a", "one", 10.0)
+    others = ",".join(f"{letter * 43}=" for letter in "AE")
+    assert renew(world.database, open_vault(others, world.path.parent, world.database)) == 0
+    assert world.secrets.values(HERE, ["a"]) == {"a": "one"}

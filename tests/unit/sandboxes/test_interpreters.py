@@ -166,3 +166,11 @@ def test_a_system_interpreter_needs_no_more_folders() -> None:
     system = Interpreter("python", Path("/usr/bin/python3.11"), (3, 11, 2), Path("/usr"))
     assert system.in_system
     assert system.folders == ()
+
+
+def test_folders_that_cannot_be_looked_into_hold_nothing(tmp_path: Path) -> None:
+    python(tmp_path / "here", (3, 12, 1))
+    closed = tmp_path / ("x" * 300)  # fails for root as well, whom no mode keeps out
+    looked_for = Search((tmp_path / "here" / "bin",), pyenv=closed, nvm=closed, share=closed)
+    assert [found.version for found in installed("python", looked_for)] == [(3, 12, 1)]
+    assert installed("nodejs", looked_for) == ()

@@ -18,9 +18,11 @@ WHOLE = "0 0 4294967295\n"
 
 
 def test_only_dead_servers_are_dead() -> None:
-    pid, _, started = owner().partition(".")
+    pid, started, namespace = owner().split(".")
     assert not is_dead(owner())
     assert is_dead(f"{pid}.{int(started) + 1}"), "its pid is another process's now"
+    assert is_dead(f"{pid}.{int(started) + 1}.{namespace}")
+    assert not is_dead(f"{pid}.{int(started) + 1}.{int(namespace) + 1}"), "of another container"
     assert is_dead("4194999.1")
     assert not is_dead("no-server")
     assert not is_dead("123")
