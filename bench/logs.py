@@ -30,7 +30,7 @@ from bench.servers import (
 )
 from bench.yardsticks import wrk
 from lambda_home.arns import Scope
-from lambda_home.logs import LogText, LogLimits, LogStore
+from lambda_home.logs import LogLimits, LogStore, LogText
 from lambda_home.logs.events import EventQuery
 from lambda_home.logs.filters import parse_pattern
 

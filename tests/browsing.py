@@ -59,7 +59,7 @@ class Pages:
         self._page = _PAGE % json.dumps(tries)
         command = ["chromium", *_FLAGS, f"--user-data-dir={self._profile}", "--dump-dom"]
         done = subprocess.run(
-            [*command, self.origin + "/"], check=True, capture_output=True, text=True, timeout=60
+            [*command, self.origin + "/"], check=True, capture_output=True, text=True, timeout=100
         )
         match = re.search("FOUND(.*)END", done.stdout, re.DOTALL)
         assert match is not None, done.stdout + done.stderr

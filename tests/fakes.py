@@ -15,7 +15,7 @@ from pathlib import Path
 from lambda_home.arns import Scope
 from lambda_home.functions import READY, Code, FunctionVersion
 from lambda_home.invocations import Invocation
-from lambda_home.logs import LogText, LogStore
+from lambda_home.logs import LogStore, LogText
 from lambda_home.sandboxes.base import (
     Exit,
     Package,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PYTHON: Literal["python3.11"] = "python3.11"
 NODE: Literal["nodejs18.x"] = "nodejs18.x"
-QUICK_WAITER: Any = {"Delay": 0, "MaxAttempts": 2000}
+QUICK_WAITER: Any = {"Delay": 0, "MaxAttempts": 20_000}
 
 
 def fresh_name(prefix: str = "fn") -> str:

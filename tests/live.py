@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import os
 import queue
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -93,7 +96,7 @@ class LiveServer:
         if process.poll() is None:
             process.send_signal(how)
         try:
-            code = process.wait(timeout=40)
+            code = process.wait(timeout=90)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -149,6 +152,21 @@ class LiveServer:
             config=Config(**{**settings, **options}),
         )
         return made
+
+
+def steady_port() -> int:
+    """A free port that stays free while nobody has it.
+
+    The kernel gives none of these to somebody who asks for any, nor to connections that go out.
+    """
+    first, last = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    every = range(10_000, 1 << 16)
+    kept = [port for port in every if not first <= port <= last] or every
+    while True:
+        port = random.choice(kept)
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return port
 
 
 def zip_of(files: Mapping[str, str | bytes]) -> bytes:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from live import LiveServer
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
+HOLDS_S = (0.5, 4.0, 16.0)
+"""How long invocations last that must overlap. Where environments start slowly the first of them
+may be over before the next has an environment: then the next length is tried. It is a failure if
+the last is not long enough either. For functions with a Timeout of 20 s or more.
+"""
 
 
 def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
@@ -20,6 +27,23 @@ def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_
         assert time.monotonic() < end, what
         time.sleep(0.02)
     return found
+
+
+def log_of(server: LiveServer, name: str) -> str:
+    """What a function of the server's own account has logged so far."""
+    path = server.data_dir / f"logs/000000000000/us-east-1/aws/lambda/{name}.log"
+    return path.read_text() if path.exists() else ""
+
+
+def until_logged(server: LiveServer, name: str, text: str) -> None:
+    """Wait until a function has logged a text: that it has begun, say."""
+    until(lambda: text in log_of(server, name), f"{name} never logged {text}")
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """All files and folders below one that others change meanwhile; Path.rglob would fail."""
+    for parent, folders, files in os.walk(folder):
+        yield from (Path(parent, name) for name in (*folders, *files))
 
 
 def containers(server: LiveServer, *filters: str) -> list[dict[str, str]]:

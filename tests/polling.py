@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 _PAUSE_S = 0.02
-_LONGEST_S = 30.0
+_LONGEST_S = 60.0
 
 
 def states_until(read: Callable[[], str], target: str, first: str) -> list[str]:

@@ -10,9 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 from functions_under_test import create, fresh_name
 from live import LiveServer
+from observing import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from mypy_boto3_lambda import LambdaClient
@@ -26,7 +27,7 @@ POLICY: Any = {
     "PredefinedMetricType": "LambdaCapacityProviderAverageCPUUtilization",
     "TargetValue": 50.0,
 }
-HOLD_S = 0.8
+HOLD_S = 1.5
 
 
 def arn(name: str) -> str:
@@ -64,13 +65,6 @@ def status(answer: Any) -> int:
 
 def running_on(provider: str) -> Any:
     return {"LambdaManagedInstancesCapacityProviderConfig": {"CapacityProviderArn": provider}}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_provider_lives_from_pending_to_deleting(api: LambdaClient) -> None:
@@ -250,7 +244,7 @@ def test_states_are_held(held: tuple[LambdaClient, bool]) -> None:
     if strict:
         refusal = refused(api.update_capacity_provider, CapacityProviderName="cp")
         assert refusal[:2] == ("ResourceConflictException", 409)
-        until(lambda: state() == "Active")
+        until(lambda: state() == "Active", "it is never active")
     else:
         updated = api.update_capacity_provider(CapacityProviderName="cp")
         assert updated["CapacityProvider"]["State"] == "Active"
@@ -263,6 +257,6 @@ def test_states_are_held(held: tuple[LambdaClient, bool]) -> None:
     for call in (api.delete_capacity_provider, api.update_capacity_provider):
         assert refused(call, CapacityProviderName="cp")[0] == "ResourceConflictException"
     assert refused(make, api, "cp")[0] == "ResourceConflictException"
-    until(lambda: state() is None)
+    until(lambda: state() is None, "it is never gone")
     assert api.list_capacity_providers()["CapacityProviders"] == []
     assert make(api, "cp")["CapacityProvider"]["State"] == "Pending"

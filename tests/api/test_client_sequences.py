@@ -350,7 +350,7 @@ def test_the_waiter_for_existence_waits_until_somebody_makes_the_function(
         waiting = pool.submit(waiter.wait, FunctionName=name, WaiterConfig=QUICK_WAITER)
         assert not waiting.done()
         create_function(aws, name, {"ZipFile": returning(0)})
-        waiting.result(timeout=10)
+        waiting.result(timeout=60)
 
 
 def test_waiters_fail_at_once_where_there_is_no_function(aws: LambdaClient) -> None:
@@ -387,7 +387,7 @@ def test_the_aws_cli_waits(cloud: tuple[LiveServer, Any], aws: LambdaClient) -> 
             ("function-updated-v2", changed),
         )
     ]
-    told = [process.communicate(timeout=60)[0] for process in running]
+    told = [process.communicate(timeout=100)[0] for process in running]
     assert told == ["", ""]
     assert [process.returncode for process in running] == [0, 0]
     assert (state(aws, new, "State"), state(aws, changed)) == ("Active", "Successful")

@@ -286,7 +286,7 @@ def test_what_put_log_events_says_of_events_that_it_did_not_keep(logs: Any, grou
 )
 def test_bad_input_gets_one_line(process_server: LiveServer, body: bytes, code: str) -> None:
     headers = {"x-amz-target": "Logs_20140328.CreateLogGroup"}
-    answer = httpx.post(process_server.url, content=body, headers=headers)
+    answer = httpx.post(process_server.url, content=body, headers=headers, timeout=60)
     assert answer.headers["content-type"] == "application/x-amz-json-1.1"
     assert answer.json()["__type"] == answer.headers["x-amzn-errortype"] == code
     assert len(answer.json()["message"].splitlines()) == 1
@@ -310,8 +310,8 @@ def test_logs_of_a_function_as_the_cli_tails_them(
     seen: list[str] = []
     newest: dict[str, int] = {}
     request: dict[str, Any] = {"logGroupName": f"/aws/lambda/{echo}", "interleaved": True}
-    for word in ("one", "two"):
-        ran = invoke(process_server.client(), echo, word)
+
+    def look() -> None:
         answer = logs.filter_log_events(**request)
         assert "nextToken" not in answer
         for event in answer["events"]:
@@ -319,6 +319,15 @@ def test_logs_of_a_function_as_the_cli_tails_them(
                 seen.append(event["message"].rstrip())
                 newest[event["eventId"]] = event["timestamp"]
         request["startTime"] = max(newest.values())
+
+    for word in ("one", "two"):
+        ran = invoke(process_server.client(), echo, word)
+
+        def is_whole(request_id: str = ran.request_id) -> bool:
+            look()
+            return any(line.startswith(f"REPORT RequestId: {request_id}") for line in seen)
+
+        until(is_whole, "the last line of the invocation did not come")
         assert f"END RequestId: {ran.request_id}" in seen
     assert [line for line in seen if line.startswith("got")] == ["got one", "got two"]
     assert len([line for line in seen if line.startswith("REPORT")]) == 2
@@ -461,6 +470,7 @@ def test_signatures_and_roles_are_asked_for_as_everywhere(tmp_path: Path) -> Non
             f"{server.url}/api/admin/keys",
             json={"user_name": "looks", "role": "viewer"},
             headers=root.bearer,
+            timeout=60,
         ).json()
         owner = client(server, root.id, secret=root.secret)
         viewer = client(server, made["access_key_id"], secret=made["secret_access_key"])

@@ -188,7 +188,7 @@ def test_a_function_without_a_configuration_has_an_empty_answer(
 
 def test_the_body_of_a_404_says_message_with_a_capital_letter(process_server: LiveServer) -> None:
     path = f"/2020-04-22/code-signing-configs/{MISSING}"
-    answer = httpx.get(process_server.url + path)
+    answer = httpx.get(process_server.url + path, timeout=60)
     assert answer.json() == {
         "Message": f"The Lambda code signing configuration {MISSING} can not be found."
     }
@@ -196,6 +196,7 @@ def test_the_body_of_a_404_says_message_with_a_capital_letter(process_server: Li
     put = httpx.put(
         f"{process_server.url}/2020-06-30/functions/fn/code-signing-config",
         json={"CodeSigningConfigArn": MISSING},
+        timeout=60,
     )
     assert set(put.json()) == {"Type", "Message"}
 

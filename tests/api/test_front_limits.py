@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import ssl
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from live import ROLE, LiveServer, zip_of
+from observing import until
 from pem_files import pem_files
 from raw_http import FUNCTIONS, dial, request
 
@@ -30,8 +30,8 @@ def server() -> Iterator[LiveServer]:
         "--sandbox",
         "process",
         environment={
-            "LAMBDA_HOME_SERVER__HEADER_TIMEOUT_S": "0.5",
-            "LAMBDA_HOME_SERVER__BODY_TIMEOUT_S": "0.8",
+            "LAMBDA_HOME_SERVER__HEADER_TIMEOUT_S": "1.5",
+            "LAMBDA_HOME_SERVER__BODY_TIMEOUT_S": "1.5",
             "LAMBDA_HOME_SERVER__MAX_CONNECTIONS": str(MOST),
             "LAMBDA_HOME_SERVER__ALLOWED_HOSTS": '["lambda.example.org", ".home.arpa"]',
             "LAMBDA_HOME_SERVER__ALLOWED_ORIGINS": '["https://console.example.org"]',
@@ -42,7 +42,7 @@ def server() -> Iterator[LiveServer]:
 
 def said(server: LiveServer, data: bytes) -> tuple[int, str]:
     """Status and message of the answer to bytes, after which the connection ends."""
-    with dial(server, timeout_s=10) as client:
+    with dial(server) as client:
         client.sendall(data)
         answer = http.client.HTTPResponse(client)
         answer.begin()
@@ -100,25 +100,31 @@ def test_a_page_of_another_origin_is_refused(server: LiveServer, path: str) -> N
 
 def test_a_hundred_slow_clients_hold_nobody_up_and_are_ended(server: LiveServer) -> None:
     with contextlib.ExitStack() as stack:
-        slow = [stack.enter_context(dial(server, timeout_s=10)) for _ in range(100)]
+        slow = [stack.enter_context(dial(server)) for _ in range(100)]
         for number, client in enumerate(slow):
             if number % 3:
-                client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\n"[: 10 * (number % 3)])
+                with contextlib.suppress(ConnectionError):  # a busy machine is late with the last
+                    client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\n"[: 10 * (number % 3)])
         for _ in range(5):
             assert request(server, "GET", "/healthz")[0] == 200
         for client in slow:
-            first = client.recv(4096)
+            first = b""
+            with contextlib.suppress(ConnectionError):
+                first = client.recv(4096)
             assert first == b"" or first.startswith(b"HTTP/1.1 408 "), first
 
 
 def test_a_connection_too_many_is_told_so_and_room_comes_back(server: LiveServer) -> None:
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(dial(server, timeout_s=10)) for _ in range(MOST + 5)]
-        answers = [client.recv(4096) for client in held]
-        assert sum(answer.startswith(b"HTTP/1.1 503 ") for answer in answers) >= 5
-    deadline = time.monotonic() + 5
-    while request(server, "GET", "/healthz")[0] != 200:
-        assert time.monotonic() < deadline
+    refused = 0
+    for _ in range(5):  # a busy machine may let the first go before the last has come
+        with contextlib.ExitStack() as stack:
+            held = [stack.enter_context(dial(server)) for _ in range(MOST + 5)]
+            answers = [client.recv(4096) for client in held]
+        refused = sum(answer.startswith(b"HTTP/1.1 503 ") for answer in answers)
+        if refused >= 5:
+            break
+    assert refused >= 5
+    until(lambda: request(server, "GET", "/healthz")[0] == 200, "there is no room again")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +142,7 @@ def test_a_length_over_the_limit_is_refused_before_a_byte_of_it_comes(
 ) -> None:
     method = "PUT" if "admin" in path else "POST"
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n"
-    with dial(server, timeout_s=5) as client:
+    with dial(server) as client:
         client.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
         answer = http.client.HTTPResponse(client)
         answer.begin()
@@ -152,7 +158,7 @@ def test_two_settings_make_it_https(tmp_path: Path) -> None:
     environment = {
         "LAMBDA_HOME_SERVER__TLS_CERTIFICATE": str(certificate),
         "LAMBDA_HOME_SERVER__TLS_KEY": str(key),
-        "LAMBDA_HOME_SERVER__HEADER_TIMEOUT_S": "0.5",
+        "LAMBDA_HOME_SERVER__HEADER_TIMEOUT_S": "1.5",
         "OPR_EXECUTOR_SECRET": "hush",  # a setting of another project's is told, and not shown
     }
     with LiveServer("--ephemeral", "--sandbox", "process", environment=environment) as server:
@@ -182,14 +188,14 @@ def test_two_settings_make_it_https(tmp_path: Path) -> None:
             assert answer.read() == HANDLER
         client.close()
         address = (urlsplit(server.url).hostname or "", urlsplit(server.url).port or 0)
-        with dial(server, timeout_s=5) as silent:  # it never shakes hands
+        with dial(server) as silent:  # it never shakes hands
             assert silent.recv(1) == b""
-        with dial(server, timeout_s=5) as plain:
+        with dial(server) as plain:
             plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             with contextlib.suppress(ConnectionError):
                 assert not plain.recv(4096).startswith(b"HTTP/1.1 200")
         with (
-            dial(server, timeout_s=5) as plain,
+            dial(server) as plain,
             context.wrap_socket(plain, server_hostname=address[0]) as slow,
         ):
             slow.sendall(b"GET /healthz HT")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
-from functions_under_test import PYTHON, create, fresh_name, invoke
+from functions_under_test import PYTHON, QUICK_WAITER, create, fresh_name, invoke
 from live import ROLE, LiveServer, zip_of
 from other_services import other_services, service
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 SOURCE = "def handler(event, context):\n    return 'one'\n"
-TRANSITION_S = 0.3
+TRANSITION_S = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +83,11 @@ def test_code_comes_from_s3_in_the_version_that_was_asked_for(
     place: Any = {"S3Bucket": "code", "S3Key": "a/b.zip"}
     made = client.create_function(**basics(Code={**place, "S3ObjectVersion": first}))
     name = made["FunctionName"]
-    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0})
+    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=QUICK_WAITER)
     assert made["CodeSize"] == len(old)
     assert invoke(client, name).payload == "one"
     client.update_function_code(FunctionName=name, **place)
-    client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0})
+    client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=QUICK_WAITER)
     assert invoke(client, name).payload == "two"
     location = client.get_function(FunctionName=name)["Code"]["Location"]
     with urllib.request.urlopen(location) as answer:
@@ -162,7 +162,7 @@ def test_a_container_image_is_kept_with_its_digest_and_not_run(client: LambdaCli
     assert made["PackageType"] == "Image"
     assert made["ImageConfigResponse"] == {"ImageConfig": request["ImageConfig"]}
     assert not {"Runtime", "Handler", "RuntimeVersionConfig"} & made.keys()
-    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0})
+    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=QUICK_WAITER)
     code, message = refused(client.invoke, FunctionName=name)
     assert code == "ResourceConflictException"
     assert "container images" in message
@@ -204,7 +204,7 @@ def test_subnets_and_groups_must_exist_where_there_is_ec2(client: LambdaClient, 
     shown = {**config, "VpcId": vpc, "Ipv6AllowedForDualStack": False}
     assert made["VpcConfig"] == shown
     name = made["FunctionName"]
-    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0})
+    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=QUICK_WAITER)
     emptied: Any = client.update_function_configuration(
         FunctionName=name, VpcConfig={"SubnetIds": [], "SecurityGroupIds": []}
     )
@@ -265,7 +265,7 @@ def test_states_last_and_are_strict(client: LambdaClient) -> None:
         conflict,
         pending,
     )
-    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0})
+    client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=QUICK_WAITER)
     updated: Any = client.update_function_configuration(FunctionName=name, Timeout=5)
     assert updated["LastUpdateStatus"] == "InProgress"
     busy = (
@@ -275,7 +275,7 @@ def test_states_last_and_are_strict(client: LambdaClient) -> None:
     code = zip_of({"lambda_function.py": SOURCE})
     assert refused(client.update_function_code, FunctionName=name, ZipFile=code) == (conflict, busy)
     assert refused(client.publish_version, FunctionName=name) == (conflict, busy)
-    client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0})
+    client.get_waiter("function_updated_v2").wait(FunctionName=name, WaiterConfig=QUICK_WAITER)
     assert client.publish_version(FunctionName=name)["State"] == "Active"
 
 

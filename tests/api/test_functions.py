@@ -87,13 +87,13 @@ def test_the_code_location_serves_the_very_zip_and_nothing_else(
     found = api.get_function(FunctionName=name)
     assert found["Code"]["RepositoryType"] == "S3"
     url = found["Code"]["Location"]
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         digest = b64encode(hashlib.sha256(answer.read()).digest()).decode()
     assert digest == found["Configuration"]["CodeSha256"]
     key = url.split("/code/")[1].split("?")[0]
     for bad in (url[:-1] + "x", f"{process_server.url}/api/code/{key}", url.replace(key, "0" * 64)):
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(bad, timeout=10)
+            urllib.request.urlopen(bad, timeout=60)
         assert refused.value.code == 403
         refused.value.close()
 

@@ -16,7 +16,7 @@ SOURCE = "def handler(event, context):\n    print('line', event['n'])\n"
 
 
 def get(server: LiveServer, name: str, **query: Any) -> httpx.Response:
-    return httpx.get(f"{server.url}/api/admin/logs/{name}", params=query, timeout=10)
+    return httpx.get(f"{server.url}/api/admin/logs/{name}", params=query, timeout=60)
 
 
 @pytest.fixture(scope="module")

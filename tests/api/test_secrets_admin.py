@@ -21,7 +21,7 @@ def path(request: pytest.FixtureRequest) -> str:
 
 def call(server: LiveServer, method: str, path: str, body: Any = None, **options: Any) -> Any:
     content = json.dumps(body).encode() if isinstance(body, dict) else body
-    answer = httpx.request(method, f"{server.url}{path}", content=content, **options)
+    answer = httpx.request(method, f"{server.url}{path}", content=content, timeout=60, **options)
     assert VALUE not in answer.text
     return answer
 

@@ -166,7 +166,7 @@ def test_function(terraform: LambdaClient) -> None:
     terraform.get_waiter("function_updated").wait(
         FunctionName=published["FunctionArn"],
         Qualifier=published["Version"],
-        WaiterConfig={"Delay": 0, "MaxAttempts": 1000},
+        WaiterConfig={"Delay": 0, "MaxAttempts": 20_000},
     )
     assert read_function(terraform, name) == created | {
         "reserved": -1,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -29,9 +28,7 @@ DEAD_SERVER = "lambda-home-0-4194999.1"
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may lay firewall rules down"),
-    pytest.mark.skipif(
-        not shutil.which("nft", path="/usr/sbin:/usr/bin:/sbin:/bin"), reason="nft is not installed"
-    ),
+    pytest.mark.needs("nft"),
 ]
 
 CALLER = """
@@ -39,7 +36,7 @@ import os, socket
 HOST, _, PORT = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
 def reach(address, port):
     try:
-        with socket.create_connection((address, port), 0.5) as made:
+        with socket.create_connection((address, port), 3) as made:
             made.sendall(b"GET / HTTP/1.0\\r\\nHost: x\\r\\n\\r\\n")
             return made.recv(4096).decode("latin-1")
     except OSError as error:
@@ -72,7 +69,7 @@ with answering(METADATA, 80), answering("127.0.0.1", 5432), answering("127.0.0.1
     told["before"] = rules()
     with LiveServer(*flags, environment=settings) as live:
         told["function"] = try_to_reach(live, METADATA, 5432, 8080)
-        told["host"] = socket.create_connection((METADATA, 80), 2).recv(4096).decode()
+        told["host"] = socket.create_connection((METADATA, 80), 20).recv(4096).decode()
         told["rules"] = rules()
         told["said"] = "".join(live.output)
         with LiveServer(*flags, environment=settings):
@@ -140,7 +137,7 @@ def play(*settings: str, script: str = SCENE) -> dict[str, Any]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
         env={**os.environ, "PYTHONPATH": path},
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("TOLD")]
@@ -219,7 +216,7 @@ def test_containers_reach_metadata_only_without_the_firewall(firewall: str) -> N
         mark = f"-{live.process.pid}."
         own = [name for name in rules() if mark in name]
         found = try_to_reach(live, LINK_LOCAL)
-        with socket.create_connection((LINK_LOCAL, 80), 2) as made:
+        with socket.create_connection((LINK_LOCAL, 80), 20) as made:
             assert made.recv(4096) == b"the keys"
     left = [name for name in rules() if mark in name]
     assert found["metadata"] == ("ConnectionRefusedError" if firewall == "true" else "the keys")
@@ -248,7 +245,7 @@ names = ("iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-resto
 egress.find_filter = lambda: egress.Iptables(*(shutil.which(n, path="/usr/sbin") for n in names))
 subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 subprocess.run(["ip", "addr", "add", METADATA + "/32", "dev", "lo"], check=True)
-TRY = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
+TRY = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 20)"
 def reaches(user, *where):
     words = ["setpriv", "--reuid", user, "--clear-groups", "/usr/bin/python3", "-c", TRY, *where]
     return subprocess.run(words, capture_output=True).returncode == 0
@@ -267,9 +264,7 @@ with answering(METADATA, 80), answering("127.0.0.1", 9000), answering("127.0.0.1
 
 
 @pytest.mark.process
-@pytest.mark.skipif(
-    not shutil.which("iptables-restore", path="/usr/sbin"), reason="iptables is not installed"
-)
+@pytest.mark.needs("iptables")
 def test_iptables_does_the_same_where_there_is_no_nft() -> None:
     assert play(script=BY_IPTABLES) == {
         "why": "",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from functions_under_test import create, fresh_name, invoke
 from live import LiveServer, zip_of
+from observing import below
 
 SECRET = "swordfish-of-the-neighbour"
 
@@ -226,7 +227,7 @@ def seen(target: LiveServer) -> dict[str, Any]:
     assert invoke(client, neighbour, {}).error is None
     assert target.process is not None
     data = target.data_dir
-    files = [str(path) for path in data.rglob("*") if path.is_file()]
+    files = [str(path) for path in below(data) if path.is_file()]
     assert any(name.endswith("lhome.db") for name in files)
     asked = {
         "secrets": [SECRET],

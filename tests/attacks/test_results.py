@@ -26,9 +26,9 @@ def handler(event, context):
     head = f"POST /2018-06-01/runtime/invocation/{context.aws_request_id}/{kind} HTTP/1.1\\r\\n"
     head += f"Host: {HOST}:{PORT}\\r\\nContent-Length: {len(body)}\\r\\nConnection: close\\r\\n"
     raw = head.encode() + base64.b64decode(event.get("head", "")) + b"\\r\\n" + body
-    with socket.create_connection((HOST, int(PORT)), 5) as made:
+    with socket.create_connection((HOST, int(PORT)), 15) as made:
         made.sendall(raw)
-        made.settimeout(5)
+        made.settimeout(15)
         first = made.recv(4096)
     if b" 202 " not in first:
         return "refused: " + first.decode("latin-1")[:12]

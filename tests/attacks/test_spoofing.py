@@ -10,7 +10,9 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 from conftest import SANDBOXES
 from functions_under_test import create, fresh_name, invoke
 from live import LiveServer
-from observing import until
+from observing import log_of, until
 
 VICTIM = """
 import os, time
@@ -37,15 +39,15 @@ HOST, _, PORT = os.environ["AWS_LAMBDA_RUNTIME_API"].partition(":")
 R, E = "/2018-06-01/runtime/", "/2020-01-01/extension/"
 NEXT = R + "invocation/next"
 
-def talk(data, port=int(PORT), host=HOST, wait=0.3):
+def talk(data, port=int(PORT), host=HOST):
     try:
-        with socket.create_connection((host, port), 0.5) as made:
+        with socket.create_connection((host, port), 10) as made:
             made.sendall(data)
-            made.settimeout(wait)
             got = b""
             try:
                 while piece := made.recv(65536):
                     got += piece
+                    made.settimeout(0.7)  # where the connection goes on, nothing more comes
             except (TimeoutError, ConnectionResetError):
                 pass
             return got.decode("latin-1")
@@ -134,29 +136,25 @@ def handler(event, context):
 """
 
 
-def request_of(server: LiveServer, name: str) -> str:
-    """The id of the request that a function is running, as its log tells it."""
-
-    def look() -> str:
-        for file in (server.data_dir / "logs").rglob(f"*{name}.log"):
-            if "running" in (text := file.read_text()):
-                return str(re.findall(r"START RequestId: (\S+)", text)[-1])
-        return ""
-
-    return str(until(look, "the victim runs"))
+def request_of(server: LiveServer, name: str, number: int) -> str:
+    """The id of the request that a function is running, its so manieth, as its log tells it."""
+    until(lambda: log_of(server, name).count("running\n") == number, "the victim does not run")
+    return str(re.findall(r"START RequestId: (\S+)", log_of(server, name))[-1])
 
 
 def environment_of(server: LiveServer, name: str) -> str:
     """The id of its environment, as its log streams tell it."""
-    (file,) = (server.data_dir / "logs").rglob(f"*{name}.log")
-    return str(re.findall(r"\]([0-9a-f]{32})", file.read_text())[-1])
+    return str(re.findall(r"\]([0-9a-f]{32})", log_of(server, name))[-1])
 
 
 def listening(server: LiveServer) -> list[int]:
     """Every TCP port that the server listens on."""
     assert server.process is not None
     proc = Path("/proc", str(server.process.pid))
-    sockets = {str(link.readlink()) for link in (proc / "fd").iterdir()}
+    sockets = set()
+    for link in (proc / "fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            sockets.add(str(link.readlink()))
     rows = [line.split() for line in (proc / "net" / "tcp").read_text().splitlines()[1:]]
     found = {
         int(row[1].split(":")[1], 16)
@@ -184,26 +182,39 @@ def found(target: LiveServer) -> dict[str, Any]:
     attacker = create(client, ATTACKER, fresh_name("attacker"), Timeout=60)
     invoke(client, victim, {"secret": "swordfish-event"})
     invoke(client, attacker, {})
+    seen: dict[str, Any] = {}
+    began = time.monotonic()
+    for number, seconds in ((2, 2), (3, 25)):  # the first may be too short on a busy machine
+        seen = attacked(target, victim, attacker, number, seconds)
+        if seen["overlapped"]:
+            break
+    return {**seen, "attacker": attacker, "began": began}
+
+
+def attacked(
+    target: LiveServer, victim: str, attacker: str, number: int, seconds: float
+) -> dict[str, Any]:
+    """What the attacker found, while the victim's so manieth invocation ran for so long."""
     answers: list[Any] = []
 
     def run() -> None:
-        event = {"secret": "swordfish-event", "for": 1}
+        event = {"secret": "swordfish-event", "for": seconds}
         answers.append(invoke(target.client(), victim, event).payload)
 
     running = threading.Thread(target=run)
     running.start()
     known = {
         "name": victim,
-        "request_id": request_of(target, victim),
+        "request_id": request_of(target, victim, number),
         "environment_id": environment_of(target, victim),
         "ports": listening(target),
         "user_port": int(target.url.rsplit(":", 1)[1]),
     }
-    answer = invoke(client, attacker, known)
+    answer = invoke(target.client(), attacker, known)
     assert answer.error is None, answer.payload
     alive = running.is_alive()
     running.join()
-    return {**answer.payload, "victim": answers, "overlapped": alive, "attacker": attacker}
+    return {**answer.payload, "victim": answers, "overlapped": alive}
 
 
 def test_no_host_name_but_the_own_is_anyones(found: dict[str, Any]) -> None:
@@ -244,10 +255,10 @@ def test_the_victim_noticed_nothing(found: dict[str, Any], target: LiveServer) -
 def test_refusals_are_in_the_servers_log_and_do_not_fill_it(
     found: dict[str, Any], target: LiveServer
 ) -> None:
-    del found
+    most = 20 + (time.monotonic() - found["began"]) + 1  # so many at once, then one a second
     lines = [json.loads(line) for line in target.output if line.startswith('{"')]
     said = [line["message"] for line in lines]
-    assert 15 <= said.count("runtime API called by an unknown host") <= 25
+    assert 15 <= said.count("runtime API called by an unknown host") <= most
     assert "extensions API called by an unknown host" in said
     assert "an extension was refused" in said
     late = [line for line in lines if line["message"].startswith("answer refused")]

@@ -24,7 +24,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from functions_under_test import create, fresh_name, invoke
-from live import LiveServer
+from live import LiveServer, steady_port
 from observing import until
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ def listener() -> Iterator[Listener]:
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = steady_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     quiet = subprocess.DEVNULL
     process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
@@ -367,7 +365,7 @@ class Caller:
     def __init__(self, server: LiveServer, name: str) -> None:
         place = urlsplit(server.url)
         self._path = f"/2015-03-31/functions/{name}/invocations"
-        self._connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=20)
+        self._connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=60)
         self.acknowledged: list[str] = []
 
     def post(self) -> None:
@@ -407,7 +405,7 @@ def test_a_burst_of_5000_events_is_completed_and_each_runs_once(listener: Listen
             list(pool.map(lambda caller: [caller.post() for _ in range(5000 // CALLERS)], made))
         ids = [request_id for caller in made for request_id in caller.acknowledged]
         assert len(set(ids)) == 5000
-        until(lambda: len(listener.heard) >= 5000, "not all events ran", 60)
+        until(lambda: len(listener.heard) >= 5000, "not all events ran", 90)
         assert listener.runs == Counter(ids)
 
 

@@ -135,8 +135,11 @@ class Home:
     def next_in(self, queue: str) -> Any:
         """The next message's body, from JSON; waits for it."""
         url = self.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-        found = self.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=15).get("Messages", [])
-        assert found, "nothing came"
+
+        def received() -> Any:
+            return self.sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5).get("Messages")
+
+        found = until(received, "nothing came")
         self.sqs.delete_message(QueueUrl=url, ReceiptHandle=found[0]["ReceiptHandle"])
         return json.loads(found[0]["Body"])
 
@@ -380,7 +383,7 @@ def test_lines_of_a_log_start_a_function(home: Home, keeping: tuple[str, str]) -
 
 
 def raw(port: int, request: bytes) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
         connection.sendall(request)
         answer = b""
         while piece := connection.recv(65536):

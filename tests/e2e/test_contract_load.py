@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,13 +94,18 @@ def test_row_2_fifty_cold_functions_at_once_all_answer_and_none_waits_for_anothe
 ) -> None:
     # Containers take a core longer than processes do: fewer show the same.
     count = 50 if server.facts["sandbox"].startswith("process") else 16
-    with ThreadPoolExecutor(8) as pool:
-        names = list(pool.map(lambda _: create(client, HELD, Timeout=60), range(count)))
-    with ThreadPoolExecutor(count) as pool:
-        answers = list(pool.map(lambda name: invoke(client, name, {"seconds": 1}), names))
-    assert [(a.status, a.error) for a in answers] == [(200, None)] * count
-    spans = [a.payload for a in answers]
-    overlapping = max(sum(b <= at < e for b, e in spans) for at, _ in spans)
+    overlapping = 0
+    for seconds in (1, 8):  # the first is too short where environments start slowly
+        with ThreadPoolExecutor(8) as pool:
+            names = list(pool.map(lambda _: create(client, HELD, Timeout=60), range(count)))
+        call = partial(invoke, client, event={"seconds": seconds})
+        with ThreadPoolExecutor(count) as pool:
+            answers = list(pool.map(call, names))
+        assert [(a.status, a.error) for a in answers] == [(200, None)] * count
+        spans = [a.payload for a in answers]
+        overlapping = max(sum(b <= at < e for b, e in spans) for at, _ in spans)
+        if overlapping >= 4:
+            break
     assert overlapping >= 4, "they ran one after the other"
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import SANDBOXES
 from functions_under_test import create, invoke
 from live import LiveServer
-from observing import until
+from observing import HOLDS_S, until
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -73,7 +73,7 @@ def test_provisioned_environments_are_ready_before_anyone_calls(client: LambdaCl
     )
     # A start may take longer than the calls: the third then goes to who has just become free.
     found: list[Any] = []
-    for seconds in (0.5, 2.0, 8.0):
+    for seconds in HOLDS_S:
         found = at_once(client, name, 3, seconds, Qualifier=version)
         if len({answer["stream"] for answer in found}) == 3:
             break

@@ -121,7 +121,7 @@ class Url:
 
 @pytest.fixture(scope="module")
 def name(process_server: LiveServer) -> str:
-    return create(process_server.client(), ECHO, Timeout=1)
+    return create(process_server.client(), ECHO, Timeout=2)
 
 
 @pytest.fixture(scope="module")

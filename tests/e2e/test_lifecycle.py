@@ -13,7 +13,7 @@ import pytest
 from conftest import SANDBOXES
 from functions_under_test import create, invoke
 from live import LiveServer
-from observing import WITHOUT_SPARES, containers, short_idle, until
+from observing import WITHOUT_SPARES, containers, log_of, short_idle, until
 
 COUNT = """
 calls = 0
@@ -25,6 +25,7 @@ def handler(event, context):
 SLEEP = """
 import time
 def handler(event, context):
+    print("begun", flush=True)
     time.sleep(event["seconds"])
     return "slept"
 """
@@ -99,7 +100,7 @@ def test_functions_settings_and_limits_survive_a_killed_server(kind: str, tmp_pa
         assert kept["ReservedConcurrentExecutions"] == 7
         assert invoke(client, name, Qualifier="1").payload["calls"] == 1
         if kind == "docker":
-            assert len(containers(server)) == 1, "the dead server's container was not reaped"
+            until(lambda: len(containers(server)) == 1, "the dead one was not reaped")
 
 
 def test_an_accepted_event_runs_although_the_server_is_killed(kind: str, tmp_path: Path) -> None:
@@ -112,11 +113,9 @@ def test_an_accepted_event_runs_although_the_server_is_killed(kind: str, tmp_pat
             assert invoke(client, name, {"n": number}, InvocationType="Event").status == 202
         server.stop(signal.SIGKILL)
     with LiveServer(*flags) as server:
-        log = server.data_dir / "logs" / "000000000000" / "us-east-1" / "aws" / "lambda"
-        log /= f"{name}.log"
 
         def all_ran() -> bool:
-            text = log.read_text() if log.exists() else ""
+            text = log_of(server, name)
             return all(f"ran event {number}" in text for number in range(3))
 
         until(all_ran, "an accepted event was lost")
@@ -129,12 +128,9 @@ def test_a_failing_event_is_tried_three_times(kind: str) -> None:
         name = create(client, "def handler(event, context):\n    print('try of', "
                               "context.aws_request_id)\n    raise ValueError('no')\n")  # fmt: skip
         request_id = invoke(client, name, {}, InvocationType="Event").request_id
-        path = server.data_dir / "logs" / "000000000000" / "us-east-1" / "aws" / "lambda"
-        path /= f"{name}.log"
 
         def tries() -> int:
-            text = path.read_text() if path.exists() else ""
-            return text.count(f"try of {request_id}")
+            return log_of(server, name).count(f"try of {request_id}")
 
         until(lambda: tries() == 3, "the event was not tried three times")
         invoke(client, name, {})  # anything after the last try would have come by now
@@ -148,7 +144,7 @@ def test_stopping_lets_a_running_invocation_finish(kind: str) -> None:
         invoke(client, name, {"seconds": 0})
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(invoke, client, name, {"seconds": 2})
-            time.sleep(0.5)  # delivered by then, and far from done
+            until(lambda: log_of(server, name).count("begun") == 2, "it did not begin")
             assert server.process is not None
             server.process.send_signal(signal.SIGTERM)
             assert running.result().payload == "slept"

@@ -77,7 +77,7 @@ def _aws_cli(server: LiveServer, *words: str) -> Any:
     }
     command = [str(Path(sys.executable).with_name("aws")), "lambda", *words]
     done = subprocess.run(
-        command, check=False, env=environment, capture_output=True, text=True, timeout=60
+        command, check=False, env=environment, capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout) if done.stdout.strip() else None
@@ -108,7 +108,7 @@ def test_the_aws_cli_does_the_main_job(server: LiveServer, tmp_path: Path) -> No
 
 def _curl(*words: str) -> tuple[int, str]:
     command = ["curl", "-sS", "-w", "\n%{http_code}", *words]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
     body, _, status = done.stdout.rpartition("\n")
     return int(status), body
 

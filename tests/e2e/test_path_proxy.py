@@ -167,7 +167,7 @@ def server() -> Iterator[LiveServer]:
     with LiveServer("--ephemeral", "--sandbox", "process") as started:
         client = started.client()
         create(client, MANY, "many")
-        create(client, STREAM, "streams")
+        create(client, STREAM, "streams", Timeout=30)
         client.create_function(
             FunctionName="shop",
             Runtime=PYTHON,
@@ -196,7 +196,7 @@ def server() -> Iterator[LiveServer]:
 
 
 def curl(server: LiveServer, path: str, *flags: str) -> bytes:
-    command = ["curl", "-sS", "--max-time", "30", *flags, server.url + path]
+    command = ["curl", "-sS", "--max-time", "60", *flags, server.url + path]
     return subprocess.run(command, capture_output=True, check=True).stdout
 
 
@@ -359,7 +359,7 @@ def test_a_streamed_response_arrives_while_it_is_written(server: LiveServer) -> 
     assert answer.read(8) == b"piece 0;"
     first = time.monotonic() - began
     assert answer.read() == b"piece 1;piece 2;"
-    assert time.monotonic() - began - first > 0.2
+    assert time.monotonic() - began - first > 0.1
     connection.request("GET", "/stream/plain")
     answer = connection.getresponse()
     assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from functions_under_test import NODE, create, invoke
 from live import zip_of
+from observing import log_of, until_logged
 
 if TYPE_CHECKING:
     from live import LiveServer
@@ -35,22 +35,12 @@ def test_a_runtime_runs_on_its_version_or_says_on_which(
     answer = invoke(aws, name, {}, LogType="Tail")
     assert answer.error is None, answer.payload
     assert re.fullmatch(r"python3\.\d+|nodejs\d+\.x", answer.payload)
-    log = server.data_dir / "logs/000000000000/us-east-1/aws/lambda" / f"{name}.log"
     invoke(aws, name, {}, LogType="Tail")
     if answer.payload != runtime:
-        warned: Any = [line for line in _lines(log) if "[WARNING] lambda_home:" in line]
-        assert warned
+        until_logged(server, name, "[WARNING] lambda_home:")
+        lines = log_of(server, name).splitlines()
+        warned = [line for line in lines if "[WARNING] lambda_home:" in line]
         assert runtime in warned[0]
-
-
-def _lines(log: Any) -> list[str]:
-    """The log's lines, once the writer has written the first batch."""
-
-    deadline = time.monotonic() + 10
-    while not log.exists():
-        assert time.monotonic() < deadline, "no log was written"
-        time.sleep(0.02)
-    return list(log.read_text().splitlines())
 
 
 def test_python_functions_can_import_boto3_as_on_aws(aws: LambdaClient) -> None:

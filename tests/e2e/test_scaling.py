@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
+import socket
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 from functions_under_test import create, invoke
 from live import LiveServer
+from observing import until
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -28,13 +30,10 @@ def handler(event, context):
     return [os.environ.get("_X_AMZN_TRACE_ID"), getattr(context, "tenant_id", None)]
 """
 GATED = """
-import os, time
+import socket
 def handler(event, context):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        time.sleep(0.05)
-        if time.time() > event["until"]:
-            return 1
+    with socket.create_connection(("127.0.0.1", event["gate"])) as gate:
+        gate.recv(1)  # until the gate is closed
 """
 
 
@@ -52,21 +51,35 @@ def client(live: LiveServer) -> LambdaClient:
 def test_of_fifty_at_once_as_many_run_as_are_reserved_and_the_others_are_told_to_come_back(
     client: LambdaClient,
 ) -> None:
-    name = create(client, GATED, Timeout=30)
+    name = create(client, GATED, Timeout=90)
     client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=5)
-    event = {"until": time.time() + 4}  # noqa: TID251  the function's clock is the machine's
+    seen: Counter[tuple[int, str, str]] = Counter()
 
-    def one(_: int) -> tuple[int, str, str]:
+    def one(event: dict[str, int]) -> None:
         try:
-            return invoke(client, name, event).status, "", ""
+            answer = invoke(client, name, event)
         except ClientError as error:
-            answer: Any = error.response
-            metadata = answer["ResponseMetadata"]
+            told: Any = error.response
+            metadata = told["ResponseMetadata"]
             retry = metadata["HTTPHeaders"].get("retry-after", "")
-            return metadata["HTTPStatusCode"], answer["Reason"], retry
+            seen[metadata["HTTPStatusCode"], told["Reason"], retry] += 1
+        else:
+            seen[answer.status, answer.error or "", ""] += 1
 
-    with ThreadPoolExecutor(50) as pool:
-        seen = Counter(pool.map(one, range(50)))
+    with (
+        closing(socket.create_server(("127.0.0.1", 0), backlog=50)) as gate,
+        ThreadPoolExecutor(50) as pool,
+    ):
+        gate.settimeout(60)
+        event = {"gate": gate.getsockname()[1]}
+        for _ in range(50):
+            pool.submit(one, event)
+        try:
+            until(lambda: seen.total() >= 45, "not all others were told")
+            for _ in range(5):
+                gate.accept()[0].close()
+        finally:
+            gate.close()
     assert seen == {
         (200, "", ""): 5,
         (429, "ReservedFunctionConcurrentInvocationLimitExceeded", "1"): 45,
@@ -90,14 +103,14 @@ def test_an_alias_splits_a_thousand_invocations_as_it_says(client: LambdaClient)
         )
         taken = Counter(versions)
     assert taken.total() == 1000
-    assert abs(taken["2"] / 1000 - 0.1) <= 0.03
+    assert abs(taken["2"] / 1000 - 0.1) <= 0.05  # five standard deviations
 
 
 def post(server: LiveServer, name: str, headers: dict[str, str]) -> tuple[int, Any]:
     url = f"{server.url}/2015-03-31/functions/{name}/invocations"
     request = urllib.request.Request(url, b"{}", headers)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -152,7 +165,7 @@ def test_limits_and_aliases_outlive_the_server(tmp_path: Path) -> None:
         api.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
         url = f"{server.url}/api/admin/functions/{name}/rate-limit"
         request = urllib.request.Request(url, b'{"per_second": 1}', method="PUT")
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=60).close()
     with LiveServer(*flags) as server:
         api = server.client()
         assert api.get_function_recursion_config(FunctionName=name)["RecursiveLoop"] == "Allow"
@@ -162,14 +175,13 @@ def test_limits_and_aliases_outlive_the_server(tmp_path: Path) -> None:
 
 
 def until_ready(client: LambdaClient, name: str, qualifier: str) -> Any:
-    deadline = time.monotonic() + 30
-    found: Any = None
-    while time.monotonic() < deadline:
-        found = client.get_provisioned_concurrency_config(FunctionName=name, Qualifier=qualifier)
-        if found["Status"] != "IN_PROGRESS":
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not ready in time: {found}")
+    def settled() -> Any:
+        found: Any = client.get_provisioned_concurrency_config(
+            FunctionName=name, Qualifier=qualifier
+        )
+        return None if found["Status"] == "IN_PROGRESS" else found
+
+    return until(settled, "not ready in time")
 
 
 def test_provisioned_environments_are_there_before_the_first_invocation_and_move_with_the_alias(

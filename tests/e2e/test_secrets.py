@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from functions_under_test import NODE, create, fresh_name, invoke
 from live import LiveServer
-from observing import WITHOUT_SPARES, containers, until
+from observing import WITHOUT_SPARES, containers, until, until_logged
 from polling import refusal
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LOOK = """
 import os, time
 def handler(event, context):
+    if event.get("say"):
+        print(event["say"], flush=True)
     time.sleep(event.get("seconds", 0))
     return {
         "value": os.environ.get("PASSWORD"),
@@ -121,8 +123,8 @@ def test_rotation_takes_effect_on_the_next_invoke_and_lets_the_running_one_finis
     before = invoke(aws, other, {}).payload
     assert invoke(aws, function, {}).payload["value"] == "first"
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(invoke, aws, function, {"seconds": 0.8})
-        time.sleep(0.2)
+        running = pool.submit(invoke, aws, function, {"seconds": 0.8, "say": "begun"})
+        until_logged(server, function, "begun")
         for value in ("second", "third"):
             secret(server, value, name)
             assert invoke(aws, function, {}).payload["value"] == value
@@ -135,10 +137,10 @@ def test_a_missing_secret_is_told_at_once_and_made_good_by_creating_it(
     server: LiveServer, aws: LambdaClient
 ) -> None:
     name = fresh_name("missing")
-    function = looking(aws, name)
+    function = looking(aws, name, Timeout=60)
     started = time.monotonic()
     status, code, message = refusal(aws.invoke, FunctionName=function)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
     assert (status, code) == (502, "KMSNotFoundException")
     assert "PASSWORD" in message
     assert name in message
@@ -160,14 +162,7 @@ def test_events_wait_for_a_missing_secret(process_server: LiveServer) -> None:
     client.invoke(FunctionName=function, InvocationType="Event")
     time.sleep(0.3)
     secret(process_server, "live", name)
-    log = process_server.data_dir / "logs" / "000000000000" / "us-east-1" / "aws" / "lambda"
-    until(
-        lambda: (
-            (log / f"{function}.log").exists()
-            and "ran with evil" in (log / f"{function}.log").read_text()
-        ),
-        "the event was lost",
-    )
+    until_logged(process_server, function, "ran with evil")
 
 
 def test_accounts_and_regions_have_secrets_of_their_own(process_server: LiveServer) -> None:

@@ -26,7 +26,6 @@ from parity.cases import Call, Case
 from parity.packages import UNZIPPED_LIMIT, codes_recorded, is_large, package, package_of, upload_of
 
 ENVIRONMENT = {
-    "LAMBDA_HOME_FUNCTIONS__TRANSITION_MS": "500",
     "LAMBDA_HOME_FUNCTIONS__STRICT_STATES": "true",
     "LAMBDA_HOME_LIMITS__MAX_GLOBAL_CONCURRENCY": "1000",
 }
@@ -34,7 +33,7 @@ MOTO_ACCOUNT = "123456789012"
 _CAPTURED_ACCOUNT = "000000000000"
 _THREADS = 24
 _POLL_S = 0.1
-_SETTLED_WITHIN_S = 15.0
+_SETTLED_WITHIN_S = 60.0
 _FIRST_ACCOUNT = 300_000_000_000
 _SECOND_ACCOUNT = 400_000_000_000
 _MOVING = frozenset(
@@ -290,10 +289,14 @@ class Target:
 
 
 @contextmanager
-def target() -> Iterator[Target]:
-    """A server as the recordings need it, and moto's."""
+def target(transition_ms: int = 500) -> Iterator[Target]:
+    """A server as the recordings need it, and moto's. States last for `transition_ms`."""
     with other_services() as services_url:
-        environment = {**ENVIRONMENT, "LAMBDA_HOME_AWS__ENDPOINT_URL": services_url}
+        environment = {
+            **ENVIRONMENT,
+            "LAMBDA_HOME_FUNCTIONS__TRANSITION_MS": str(transition_ms),
+            "LAMBDA_HOME_AWS__ENDPOINT_URL": services_url,
+        }
         flags = ("--sandbox", "process", "--ephemeral")
         with LiveServer(*flags, environment=environment) as server:
             made = Target(server.url, services_url)
@@ -303,10 +306,10 @@ def target() -> Iterator[Target]:
                 made.close()
 
 
-def replay_all(cases: Sequence[Case], at: Target) -> dict[str, Outcome]:
-    """Replay the cases side by side; long ones first."""
+def replay_all(cases: Sequence[Case], at: Target, most: int = _THREADS) -> dict[str, Outcome]:
+    """Replay the cases, at most so many side by side; long ones first."""
     numbered = sorted(enumerate(cases), key=lambda item: -len(item[1].calls))
-    with ThreadPoolExecutor(_THREADS) as threads:
+    with ThreadPoolExecutor(most) as threads:
         outcomes = threads.map(lambda item: _replay(item[1], at, item[0]), numbered)
         return {outcome.case.name: outcome for outcome in outcomes}
 

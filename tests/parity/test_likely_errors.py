@@ -16,7 +16,7 @@ pytestmark = pytest.mark.process
 
 ACCOUNT = "520000000001"
 HERE = f"arn:aws:lambda:us-east-1:{ACCOUNT}"
-SETTLED_WITHIN_S = 15
+SETTLED_WITHIN_S = 60
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from parity.cases import Case, all_cases
 from parity.exceptions import EXCEPTIONS
-from parity.replay import Outcome, Target, replay_all
+from parity.replay import Outcome, Target, replay_all, target
 
 pytestmark = pytest.mark.process
 
@@ -18,8 +18,15 @@ NEEDED_SHARE = 0.95
 
 @pytest.fixture(scope="module")
 def outcomes(at: Target) -> Mapping[str, Outcome]:
-    """All cases, replayed side by side once."""
-    return replay_all(REPLAYED, at)
+    """All cases, replayed side by side once; what fails then once more, and without hurry.
+
+    Many at once on a busy machine read a state that AWS still showed when it is over already.
+    """
+    found = replay_all(REPLAYED, at)
+    if again := [case for case in EQUAL if not found[case.name].passed]:
+        with target(transition_ms=5000) as calm:
+            found |= replay_all(again, calm, 2)
+    return found
 
 
 @pytest.mark.parametrize("case", EQUAL, ids=lambda case: case.name)

@@ -157,7 +157,7 @@ import os, time
 def handler(event, context):
     variant = os.environ["VARIANT"]
     if "sleep" in event:
-        time.sleep(0.3)
+        time.sleep(1.5)
     return f"{event}--{variant}"
 """
     name = make(api, "handler.py", source, Environment={"Variables": {"VARIANT": "variant-1"}})[

@@ -36,7 +36,7 @@ CHECKS = [
     for number, step in enumerate(steps)
     if step.where
 ]
-_SETTLED_WITHIN_S = 15
+_SETTLED_WITHIN_S = 60
 
 # Members that we answer on purpose and AWS did not.
 MORE_THAN_RECORDED = {

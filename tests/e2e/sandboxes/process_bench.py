@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from observing import below
+
 from lambda_home.sandboxes import process_cgroups, process_table
 from lambda_home.sandboxes.base import Exit, SandboxSpec
 from lambda_home.sandboxes.interpreters import Search
@@ -173,7 +175,8 @@ async def opened(ground: Path) -> AsyncIterator[Bench]:
 def leftovers(server: int) -> set[str]:
     """Control groups and temporary folders of a server; our own descriptors and children."""
     bases = cgroups_here().bases.values()
-    found = {str(folder) for base in bases if base.exists() for folder in base.glob(f"{server}.*")}
+    groups = (folder for base in bases for folder in below(base))
+    found = {str(folder) for folder in groups if folder.name.startswith(f"{server}.")}
     found |= {str(path) for path in Path(tempfile.gettempdir()).glob(f"lambda-home-tmp-{server}.*")}
     found |= {f"child {pid}" for pid in process_table.children(os.getpid())}
     # Numbered: fewer than before are no leftovers, other tests' connections close meanwhile.

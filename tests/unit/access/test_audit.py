@@ -142,7 +142,9 @@ from lambda_home.access.audit import AuditLog, Deed, Outcome
 from lambda_home.clock import SystemClock
 log = AuditLog(Path(sys.argv[1]), 1_000_000, SystemClock())
 log.record(Deed("arn", "", "", "Action", "kept", Outcome.ALLOWED))
-time.sleep(0.3)
+file, until = Path(sys.argv[1]), time.monotonic() + 20
+while not (file.exists() and file.stat().st_size) and time.monotonic() < until:
+    time.sleep(0.01)
 os.kill(os.getpid(), 9)
 """
 
@@ -150,7 +152,7 @@ os.kill(os.getpid(), 9)
 def test_a_kill_loses_only_what_was_just_recorded(path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(path)], check=False, env=environment, timeout=30
+        [sys.executable, "-c", KILLED, str(path)], check=False, env=environment, timeout=60
     )
     assert done.returncode == -signal.SIGKILL
     assert [line["resource"] for line in lines(path)] == ["kept"]

@@ -43,7 +43,7 @@ def test_it_answers_comes_back_after_its_death_and_ends_with_us(
         moto = MotoServer(HERE)
         began = time.monotonic()
         moto.start("http://127.0.0.1:1", "a-host")
-        assert time.monotonic() - began < 0.1
+        assert time.monotonic() - began < 1, "it waited for moto"
         try:
             # Nobody has to wait before: a connection waits in the queue.
             assert await get(moto) == 404

@@ -238,7 +238,7 @@ def test_closing_answers_those_whose_events_are_being_stored(database: Database)
             accepted = asyncio.get_running_loop().create_task(stage.put("a"))
             await asyncio.sleep(0.01)
             asyncio.get_running_loop().call_later(0.05, stage.store.gate.set)
-        await asyncio.wait_for(accepted, 0.2)
+        await asyncio.wait_for(accepted, 20)
         assert stage.store.count() == 1
 
     asyncio.run(main())

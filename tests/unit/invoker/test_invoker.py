@@ -288,7 +288,7 @@ def test_a_slot_is_held_while_an_invocation_runs_and_given_back(world: World) ->
         assert (await running).status == 200
         assert (await world.invoker.invoke(REF, ASK)).status == 200
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), 60))
 
 
 def test_a_missing_function_is_named_as_aws_names_it(world: World) -> None:

@@ -141,7 +141,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(main, 20))
+    asyncio.run(asyncio.wait_for(main, 60))
 
 
 def qualified(qualifier: str) -> FunctionRef:

@@ -95,7 +95,7 @@ def play(folder: Path, scene: Callable[[World], Awaitable[None]]) -> None:
     async def main() -> None:
         world = World(folder)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await scene(world)
         finally:
             await world.deployer.close()

@@ -84,7 +84,7 @@ class Wire:
 
     async def answer(self) -> Answer:
         """The next answer that came, waited for."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (found := self._parse()) is None:
                 self.transport.said.clear()
                 await self.transport.said.wait()

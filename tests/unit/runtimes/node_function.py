@@ -18,7 +18,7 @@ from typing import Any
 
 BOOTSTRAP = Path(__file__).parents[3] / "runtimes" / "nodejs" / "bootstrap.mjs"
 ARN = "arn:aws:lambda:eu-west-1:111111111111:function:greet"
-DEADLINE_SECONDS = 20
+DEADLINE_SECONDS = 60
 FENCE = re.compile(rb"\x1eFENCE (?!init\x1e)([^\x1e]+)\x1e\n")
 INIT_FENCE = re.compile(rb"\x1eFENCE (init)\x1e\n")
 
