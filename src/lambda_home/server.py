@@ -40,6 +40,7 @@ from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.runtime_api.extensions import ExtensionRoutes
 from lambda_home.runtime_api.routes import RuntimeRoutes
 from lambda_home.sandbox_choice import Chosen, Ground, choose
+from lambda_home.service_manager import READY, STOPPING, ServiceManager
 from lambda_home.user_api import protocol
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -67,6 +68,7 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
     Raises LambdaHomeError, with one line, for whatever keeps the server from starting.
     """
     _refuse_open_bind(settings)
+    manager = ServiceManager()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -82,6 +84,7 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
                 raise
             raise data_dirs.unusable(data_dir, error) from error
         ready(running)
+        manager.tell(READY)
         # Nobody waits for these but the first operation of the control plane, if it comes at once.
         await asyncio.gather(
             asyncio.to_thread(protocol.warm),
@@ -90,6 +93,7 @@ async def serve(settings: Settings, *, ephemeral: bool, ready: Callable[[Running
         )
         _collect_garbage_from_now_on()
         await stop.wait()
+        manager.tell(STOPPING)
         _log.info("stopping")
 
 

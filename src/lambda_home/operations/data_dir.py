@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lambda_home.errors import LambdaHomeError
+from lambda_home.operations import replacing
 
 LOCK_FILE = ".lock"
 _PREFIX = "lambda-home-"
@@ -46,7 +47,8 @@ def unusable(path: Path, error: OSError) -> LambdaHomeError:
 def take(path: Path) -> int:
     """Make a data directory if there is none, and lock it; close the descriptor to let go.
 
-    Raises InUseError, and LambdaHomeError if it cannot be used.
+    A restore that a crash cut off is undone. Raises InUseError, and LambdaHomeError if it cannot be
+    used.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -61,6 +63,11 @@ def take(path: Path) -> int:
             f"The data directory {path} is in use by another server: stop it, or give another"
             " directory with --data-dir."
         ) from error
+    try:
+        replacing.settle(path)
+    except OSError as error:
+        os.close(lock)
+        raise unusable(path, error) from error
     return lock
 
 

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lambda_home.errors import LambdaHomeError
-from lambda_home.operations import archives, data_dir
+from lambda_home.operations import archives, data_dir, replacing
 from lambda_home.operations.archives import BadBackupError, Manifest, Member, package_name
-from lambda_home.operations.files import private_file, sync_folder
+from lambda_home.operations.files import private_file
 from lambda_home.registry import snapshots
 from lambda_home.registry.tables import SCHEMA
 
 _PIECE = 1024 * 1024
-_STAGING, _OLD = ".restore-", ".replaced-"
 _REPLACED = ("lhome.db", "lhome.db-wal", "lhome.db-shm", "lhome.db-journal", "code")
 _REPLACED_LOGS = ("logs.db", "logs.db-wal", "logs.db-shm", "logs.db-journal")
 
@@ -64,7 +63,7 @@ def _holds_anything(target: Path) -> bool:
 
 
 def _restore(file: Path, target: Path) -> Restored:
-    with tempfile.TemporaryDirectory(prefix=_STAGING, dir=target) as folder:
+    with tempfile.TemporaryDirectory(prefix=replacing.STAGING, dir=target) as folder:
         staging = Path(folder)
         try:
             manifest = _unpack(file, staging)
@@ -173,19 +172,12 @@ def _lacks_key(staging: Path, target: Path) -> bool:
 
 
 def _replace(staging: Path, target: Path, manifest: Manifest) -> None:
-    """Put the new in the place of the old, by renaming; the old is deleted in the end."""
     going = [*_REPLACED]
     if archives.LOGS in manifest.names:
         going += _REPLACED_LOGS
     if archives.KEY in manifest.names:
         going.append(archives.KEY)
-    with tempfile.TemporaryDirectory(prefix=_OLD, dir=target) as old:
-        for name in going:
-            if (target / name).exists():
-                (target / name).rename(Path(old) / name)
-        for path in sorted(staging.iterdir()):
-            path.rename(target / path.name)
-        sync_folder(target)
+    replacing.replace(staging, target, going)
 
 
 def _mb(size: int) -> int:

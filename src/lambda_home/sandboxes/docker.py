@@ -53,6 +53,7 @@ _SIGNAL_BASE = 128
 _LAST_SIGNAL = 64
 _SIGKILL = 9
 _LOOPBACK = "127.0.0.1"
+_REAP_AGAIN_S = 15.0
 _UNSEEN = "bind source path does not exist"
 
 _log = structlog.get_logger(__name__)
@@ -116,6 +117,7 @@ class DockerSandbox:
         self._address = HOST_GATEWAY
         self._init = True
         self._closing = False
+        self._reaping: asyncio.Task[None] | None = None
 
     def gateway_address(self) -> str:
         """The address that the runtime API must listen on for environments to reach it.
@@ -140,11 +142,20 @@ class DockerSandbox:
         self._network = network.name
         local = is_local_address(network.gateway)
         self._address = network.gateway if local else HOST_GATEWAY
+        self._reaping = asyncio.create_task(self._reap_again())
         if not local:  # a pipe joins processes of one kernel
             self.pipes = None
         if self.firewall is not None:
             elsewhere = "Docker's network is not on this machine"
             await self.firewall.open(Functions(subnet=network.subnet) if local else elsewhere)
+
+    async def _reap_again(self) -> None:
+        """A container that the daemon was just making for a server that died has come by now."""
+        await asyncio.sleep(_REAP_AGAIN_S)
+        try:
+            await self._daemon.reap(self._owner)
+        except FAILURES as error:
+            _log.warning("containers_not_reaped", error=reason(error))
 
     async def start(self, spec: SandboxSpec) -> None:
         """Start one container."""
@@ -216,6 +227,9 @@ class DockerSandbox:
     async def close(self) -> None:
         """Stop all containers of this server."""
         self._closing = True
+        if self._reaping is not None:
+            self._reaping.cancel()
+            await asyncio.wait({self._reaping})
         while self._starting or self._containers:
             if self._starting:
                 await asyncio.wait(set(self._starting))
