@@ -67,8 +67,9 @@ docs: setup ## Build the documentation into site/, with warnings as errors
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict $(ARGS)
 
 recipe-tools: setup ## Install SAM, CDK and Serverless into .recipe-tools/, for the tests of docs/recipes
-	@$(BIN)/uv venv --quiet --allow-existing .recipe-tools/sam
-	@$(BIN)/uv pip install --quiet --python .recipe-tools/sam/bin/python aws-sam-cli==1.170.0
+	@$(BIN)/python -m venv .recipe-tools/sam
+	@.recipe-tools/sam/bin/python -m pip install --quiet --disable-pip-version-check \
+		aws-sam-cli==1.170.0
 	@npm install --prefix .recipe-tools/node --no-audit --no-fund --silent \
 		serverless@3.40.0 aws-cdk-lib@2.276.0 constructs@10.8.1
 
