@@ -36,7 +36,9 @@ from bench.glambdar import glambdar  # noqa: E402
 from bench.loads import soak, warm  # noqa: E402
 from bench.logs import logs  # noqa: E402
 from bench.memory import memory, starting  # noqa: E402
+from bench.primes import primes  # noqa: E402
 from bench.registry import registry  # noqa: E402
+from bench.resetting import reset  # noqa: E402
 from bench.servers import hardware  # noqa: E402
 from bench.streaming import streaming  # noqa: E402
 
@@ -55,7 +57,9 @@ SECTIONS: Mapping[str, Section] = {
     "logs": logs,
     "memory": memory,
     "start": starting,
+    "reset": reset,
     "glambdar": glambdar,
+    "primes": primes,
 }
 
 

@@ -75,6 +75,8 @@ TARGETS: tuple[Target, ...] = (
         Target(f"logs.page.{page}", "p99", 100)
         for page in ("rare-term", "JSON", "JSON-without-a-hit", "newest", "one-request")
     ),
+    Target("reset", "p50", 50),
+    Target("reset", "errors", 0),
     Target("streaming.20", "growth", 50),
     Target("streaming.20", "errors", 0),
     Target("memory.idle", "resident", 90),
