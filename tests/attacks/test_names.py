@@ -59,7 +59,7 @@ def client(target: LiveServer) -> LambdaClient:
 def state(client: LambdaClient, target: LiveServer) -> object:
     functions = client.list_functions()["Functions"]
     top = target.data_dir.parent
-    mine = ("data/lhome.db", "data/logs", "data/tasks", "data/audit")
+    mine = ("data/lhome.db", "data/logs", "data/tasks", "data/outputs", "data/audit")
     files = {str(path.relative_to(top)) for path in below(top)}
     return (
         [(found["FunctionName"], found["RevisionId"]) for found in functions],
@@ -131,8 +131,9 @@ def test_a_handler_is_looked_up_and_never_executed(client: LambdaClient, handler
 
 
 def outside_the_logs(target: LiveServer) -> set[Path]:
-    """Everything in the data directory and around it, but for logs."""
-    return {path for path in below(target.data_dir.parent) if "logs" not in path.parts}
+    """Everything in the data directory and around it, but for logs and pipes of starts."""
+    ours = {"logs", "outputs"}
+    return {path for path in below(target.data_dir.parent) if not ours & set(path.parts)}
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,7 @@ def test_a_silent_invocation_has_no_fence(tmp_path: Path) -> None:
     with running(tmp_path, code) as function:
         flags = [function.invoke(event).headers["lambda-home-fence"] for event in ("", "x", "")]
         assert flags == ["0", "1", "0"]
+        function.process.wait_for_output("FENCE")
         assert function.process.output.count("FENCE") == 1
 
 
