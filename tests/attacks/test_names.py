@@ -160,7 +160,8 @@ def test_a_log_group_lies_where_logs_lie(
     fresh = {
         path
         for path in now - before
-        if path.relative_to(target.data_dir).parts[0] not in ("code", "unpacked", "tasks")
+        if path.relative_to(target.data_dir).parts[0]
+        not in ("code", "unpacked", "tasks", "outputs")
         and not path.name.startswith("logs.db")
     }
     assert fresh == set()

@@ -66,7 +66,7 @@ def tree(target: LiveServer) -> set[str]:
     """Everything around and in the data directory, but what a server writes by itself."""
     top = target.data_dir.parent
     found = {str(path.relative_to(top)) for path in below(top)}
-    mine = ("data/lhome.db", "data/logs", "data/tasks", "data/audit")
+    mine = ("data/lhome.db", "data/logs", "data/tasks", "data/outputs", "data/audit")
     return {name for name in found if not name.startswith(mine)}
 
 
