@@ -11,8 +11,8 @@ from lambda_home.logs import chunks
 from lambda_home.logs.chunks import Key, Line
 from lambda_home.logs.events import EventPage, EventQuery, StoredEvent
 
-MOST_SCANNED_BYTES = 16 * 1024 * 1024
-MOST_EXAMINED = 5_000
+MOST_SCANNED_BYTES = 12 * 1024 * 1024
+MOST_EXAMINED = 3_500
 """How much a page looks at before it stops with what it has: bytes of chunks, and events against a
 pattern."""
 
