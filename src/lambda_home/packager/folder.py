@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -108,8 +109,14 @@ class FolderPreparer:
         return prepared if size <= _MOST_PLACED else None
 
     async def discard_except(self, code_keys: frozenset[str]) -> None:
-        """Delete the folders of all other code, save those being prepared at this moment."""
-        await asyncio.to_thread(self._discard, code_keys | frozenset(self._locks))
+        """Delete the folders of all other code, save those being prepared at this moment.
+
+        They lose their names before anything is awaited: what is prepared from then on is prepared
+        anew, though the caller did not know of it.
+        """
+        doomed = self._set_aside(code_keys | frozenset(self._locks))
+        for folder in doomed:
+            await asyncio.to_thread(remove_tree, folder)
 
     async def _folder(self, key: str, zips: tuple[str, ...]) -> str:
         folder = self._root / key
@@ -140,13 +147,11 @@ class FolderPreparer:
             if not folder.is_dir():  # else an unpacking whose waiter gave up was faster
                 raise NotNowError(f"Cannot unpack the code: {error}") from error
 
-    def _discard(self, keep: frozenset[str]) -> None:
+    def _set_aside(self, keep: frozenset[str]) -> list[Path]:
         self._sizes = {key: size for key, size in self._sizes.items() if key in keep}
-        for folder in self._root.iterdir():
-            if folder.name not in keep and is_key(folder.name):
-                doomed = folder.with_name(f"{_DISCARDED}{folder.name}")
-                folder.rename(doomed)  # at once out of the way of a new preparation
-                remove_tree(doomed)
+        going = [Path(f) for f in os.scandir(self._root) if f.name not in keep and is_key(f.name)]
+        mark = f"{_DISCARDED}{secrets.token_hex(4)}-"
+        return [path.rename(path.with_name(f"{mark}{path.name}")) for path in going]
 
 
 def contents(store: CodeStore, keys: Sequence[str]) -> list[Piece]:

@@ -142,9 +142,9 @@ class ImagePreparer:
 
     async def discard_except(self, code_keys: frozenset[str]) -> None:
         """Remove this instance's images of all other code; one in use stays until next time."""
-        await asyncio.to_thread(self._discard, {key[:_CODE_DIGITS] for key in code_keys})
-        if self._folders is not None:
+        if self._folders is not None:  # first: see there
             await self._folders.discard_except(code_keys)
+        await asyncio.to_thread(self._discard, {key[:_CODE_DIGITS] for key in code_keys})
 
     async def _parent(self, runtime: str) -> str:
         async with self._lock(f"runtime {runtime}"):

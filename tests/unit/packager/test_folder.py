@@ -383,6 +383,23 @@ def test_discarding_keeps_what_is_asked_for(world: World) -> None:
     assert world.prepare(zip_of({"d/app.py": "2"})) == other
 
 
+def test_what_is_discarded_loses_its_name_before_anything_is_awaited(world: World) -> None:
+    data = zip_of({"app.py": "x"})
+    folder = world.prepare(data)
+
+    async def main() -> None:
+        discarding = asyncio.ensure_future(world.preparer.discard_except(frozenset()))
+        await asyncio.sleep(0)
+        assert not folder.exists()
+        again = await world.preparer.prepare(Package(folder.name, RUNTIME))
+        await discarding
+        assert again.code == str(folder)
+
+    asyncio.run(main())
+    assert (folder / "app.py").read_text() == "x"
+    assert world.folders() == {folder.name}
+
+
 def test_discarding_spares_what_is_being_prepared(world: World) -> None:
     key = world.store.put(zip_of({"app.py": "x"})).key
     unpacked, go_on = threading.Event(), threading.Event()
