@@ -237,6 +237,10 @@ const become = async (api, env) => {
 
 const api = prepare(process.env.AWS_LAMBDA_RUNTIME_API);
 const startedAt = process.env._LAMBDA_HOME_SPARE ? await become(api, process.env) : 0;
+if (process.env._LAMBDA_HOME_DEBUG) {
+  const { begin } = await import("./debugger.mjs");
+  await begin(api, process.env);
+}
 const taken = takeFunction(api, process.env);
 // As on AWS: when nothing is left to do, code that never finishes loading ends the process with
 // Node's 13 up to Node 22 and with 0 from Node 24 on.

@@ -16,6 +16,7 @@ from _frozen_importlib_external import SourceFileLoader  # noqa: E402  the clock
 # What most functions need of the standard library; AWS's runtime has imported all of it, too.
 PRELOADED = ("json", "traceback")
 SPARE = "_LAMBDA_HOME_SPARE"
+DEBUG = "_LAMBDA_HOME_DEBUG"
 LOADED = {}
 PARTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_lambda_home")
 
@@ -47,6 +48,8 @@ def load_function(output, start_path):
     context_module = private_module("context")
     function_module = private_module("function")
     private_module("imports").enter(os.environ, start_path, lambda: private_module("logging"), output)
+    if DEBUG in os.environ:
+        private_module("debugger").begin(private_module("client").RuntimeClient, output)
     return function_module.load(os.environ, output, marshal_module, context_module, private_module)
 
 
@@ -82,6 +85,8 @@ def main():
         if function.fault is not None:
             client.report_init_error(function.fault.error_type, function.fault.report(output))
             sys.exit(1)
+        if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            private_module("snapstart").restore(function, client, started)
         function.serve(client, (time.monotonic_ns() - started) // 1000)
     except client_module.ServerGoneError:
         # Quietly, and at once: threads of the function must not hold back an environment nobody can reach.

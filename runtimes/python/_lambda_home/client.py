@@ -67,6 +67,19 @@ class RuntimeClient:
         except OSError as error:
             raise ServerGoneError from error
 
+    def restore_next(self, init_micros):
+        """The init phase is over: waits for SnapStart's restore, on this connection. Raises ServerGoneError."""
+        told = (init_micros, self._output.fence("init"))
+        request = "GET " + PREFIX + "restore/next" + self._common
+        request += "Lambda-Home-Init-Micros: %d\r\nLambda-Home-Fence: %d\r\n\r\n" % told
+        try:
+            self._send(request.encode("latin-1"))
+            status, _, _ = self._read()
+        except OSError as error:
+            raise ServerGoneError from error
+        if status != 200:
+            raise ServerGoneError
+
     def answer_and_next(self, request_id, content_type, body, error_type=None):
         """Sends a response (or, with an error type, an error) and waits for the next invocation."""
         if os.getpid() != self._pid:
@@ -114,11 +127,20 @@ class RuntimeClient:
             raise ServerGoneError
         return json.loads(body)["environment"]
 
-    def report_init_error(self, error_type, body):
-        """Tells why the function cannot be loaded; raises ServerGoneError."""
+    def say(self, method, path, rest):
+        """One exchange on a connection of its own; `rest` are further headers, the empty line and the body."""
+        try:
+            self._send((method + " " + PREFIX + path + self._common).encode("latin-1"), rest)
+            self._read()
+            self._sock.close()
+        except OSError as error:
+            raise ServerGoneError from error
+
+    def report_init_error(self, error_type, body, phase="init"):
+        """Tells why the function cannot be loaded, or restored; raises ServerGoneError."""
         if os.getpid() != self._pid:
             self.connect()
-        head = self._head("init/error", "init", "application/json", body, error_type)
+        head = self._head(phase + "/error", "init", "application/json", body, error_type)
         try:
             self._send(head, body)
             self._read()

@@ -87,4 +87,4 @@ def running(
 def series() -> dict[str, str]:
     """One installed interpreter of each supported version, by version."""
     found = installed("python", Search.of(os.environ))
-    return {f"3.{i.series}": str(i.path) for i in found if 9 <= i.series <= 14}
+    return {i.series_text: str(i.path) for i in found}

@@ -1,0 +1,1 @@
+../provided/event.awk
