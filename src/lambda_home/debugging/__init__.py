@@ -1,0 +1,1 @@
+"""Functions under a debugger: its port, and a timeout that waits for it."""
