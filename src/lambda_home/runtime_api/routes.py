@@ -8,7 +8,10 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
     POST /2018-06-01/runtime/invocation/{request id}/response
     POST /2018-06-01/runtime/invocation/{request id}/error
     POST /2018-06-01/runtime/init/error
+    GET  /2018-06-01/runtime/restore/next               SnapStart: its init is over
+    POST /2018-06-01/runtime/restore/error
     GET  /2018-06-01/runtime/lambda-home/function       a spare environment waits here for its own
+    POST /2018-06-01/runtime/lambda-home/debugger       where the environment's debugger listens
 """
 
 from __future__ import annotations
@@ -27,23 +30,30 @@ from lambda_home.runtime_api.endpoints import RuntimeEndpoints
 from lambda_home.runtime_api.refusals import Refusals
 from lambda_home.scheduler import outcomes
 from lambda_home.scheduler.environments import (
+    Debugger,
     Delivery,
     Environment,
+    Poll,
     RuntimeAnswer,
 )
 from lambda_home.scheduler.scheduler import Scheduler
 from lambda_home.scheduler.spares import Spare
 from lambda_home.scheduler.streamed import StreamedAnswer
+from lambda_home.scheduler.variables import DEBUGGER
 
 _PREFIX = b"/2018-06-01/runtime/"
 _INVOCATION = "/2018-06-01/runtime/invocation/"
 _NEXT = "/2018-06-01/runtime/invocation/next"
 _INIT_ERROR = "/2018-06-01/runtime/init/error"
+_RESTORE = "/2018-06-01/runtime/restore/next"
+_RESTORE_ERROR = "/2018-06-01/runtime/restore/error"
 _FUNCTION = "/2018-06-01/runtime/lambda-home/function"
+_DEBUGGER = "/2018-06-01/runtime/lambda-home/debugger"
 # A response over the limit is read on up to here before the connection is given up.
 _MOST_DISCARDED = 64 * 1024 * 1024
 _EXIT_SHOWS_S = 3.0
 _MOST_DIGITS = 15
+_MOST_PORT = 65535
 _CONTROL = dict.fromkeys(range(32), " ") | {127: " "}
 _PHRASES = {200: b"OK", 202: b"Accepted", 400: b"Bad Request", 403: b"Forbidden"}
 _PHRASES |= {404: b"Not Found", 410: b"Gone", 413: b"Payload Too Large"}
@@ -89,11 +99,14 @@ class RuntimeRoutes:
             self.refusals.log("runtime API called by an unknown host", path=path, by=head.client)
             return Refusing(reply, 403, "Runtime.UnknownEnvironment", "No such environment.")
         if method == b"POST":
-            taken = self._post(environment, path, headers, reply)
+            taken = self._post(environment, path, head, reply)
             if taken is not None:
                 return taken
-        elif method == b"GET" and path == _NEXT:
-            return Asking(lambda: self._next(environment, headers, reply))
+        elif method == b"GET" and path in (_NEXT, _RESTORE):
+            restores = path == _RESTORE and environment.version.is_snap_started
+            if restores or path == _NEXT:
+                poll = _RestorePoll(reply) if restores else _Poll(reply)
+                return Asking(lambda: self._next(environment, headers, reply, poll))
         message = f"No such resource: {method.decode('latin-1')} {path}"
         return Refusing(reply, 404, "Runtime.NotFound", message)
 
@@ -117,12 +130,12 @@ class RuntimeRoutes:
             spares.named(environment_id) if environment_id else None
         )
 
-    def _next(self, environment: Environment, headers: Fields, reply: Reply) -> None:
+    def _next(self, environment: Environment, headers: Fields, reply: Reply, poll: Poll) -> None:
         reply.gathers = True
         init = headers.get(b"lambda-home-init-micros", b"")
         init_ms = int(init) / 1000 if _is_number(init) else None
         fence = headers.get(b"lambda-home-fence") == b"1"
-        self._scheduler.park(environment, _Poll(reply), init_ms, init_fence=fence)
+        self._scheduler.park(environment, poll, init_ms, init_fence=fence)
 
     def _function(self, spare: Spare, headers: Fields, reply: Reply) -> None:
         seen = headers.get(b"lambda-home-sees", b"").decode("latin-1")
@@ -135,23 +148,39 @@ class RuntimeRoutes:
 
         self._scheduler.spares.wait_for_function(spare, seen, give, lambda: reply.gone)
 
-    def _post(
-        self, environment: Environment, path: str, headers: Fields, reply: Reply
-    ) -> Body | None:
-        if path == _INIT_ERROR:
+    def _of_init(self, environment: Environment, head: Head, reply: Reply) -> Body:
+        """What a runtime says while it starts: that it cannot, or where its debugger listens."""
+        path = head.path.decode("latin-1")
 
-            def failed(given: RuntimeAnswer, *, whole: bool) -> None:
+        def failed(given: RuntimeAnswer, *, whole: bool) -> None:
+            if path == _RESTORE_ERROR:
+                self._scheduler.restoring.failed(environment)
+            else:
                 self._scheduler.init_failed(environment, given)
-                reply.send(ACCEPTED) if whole else refuse_size(reply)
+            reply.send(ACCEPTED) if whole else refuse_size(reply)
 
-            return _Collecting(headers, reply, error=True, then=failed)
+        def listens() -> None:
+            port = head.headers.get(b"lambda-home-debugger-port", b"")
+            root = head.headers.get(b"lambda-home-task-root", b"/var/task").decode(errors="replace")
+            is_wanted = DEBUGGER in (environment.version.environment or {})
+            if is_wanted and _is_number(port) and 0 < int(port) <= _MOST_PORT:
+                environment.debugger = Debugger(head.client, int(port), root)
+            reply.send(ACCEPTED)
+
+        if head.path == _DEBUGGER.encode():
+            return Asking(listens)
+        return _Collecting(head.headers, reply, error=True, then=failed)
+
+    def _post(self, environment: Environment, path: str, head: Head, reply: Reply) -> Body | None:
+        headers = head.headers
+        if path in (_INIT_ERROR, _RESTORE_ERROR, _DEBUGGER):
+            return self._of_init(environment, head, reply)
         if not path.startswith(_INVOCATION):
             return None
         request_id, _, kind = path[len(_INVOCATION) :].partition("/")
         if kind not in ("response", "error"):
             return None
-        mode = headers.get(b"lambda-runtime-function-response-mode", b"")
-        if kind == "response" and mode.lower() == b"streaming":
+        if kind == "response" and _comes_in_pieces(headers):
             stream = self._scheduler.answer_begins(environment, request_id, _content_type(headers))
             if stream is None:
                 return Refusing(reply, *self._late(environment, request_id))
@@ -181,6 +210,7 @@ class _Poll:
     """A parked request for the next invocation."""
 
     __slots__ = ("_reply",)
+    restores = False
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
@@ -198,6 +228,19 @@ class _Poll:
             refuse(self._reply, 410, "Runtime.Stopping", "This environment is being stopped.")
         else:
             self._reply.send(_delivered(delivery))
+
+
+class _RestorePoll(_Poll):
+    """A parked request for SnapStart's restore."""
+
+    __slots__ = ()
+    restores = True
+
+    def deliver(self, delivery: Delivery | None) -> None:
+        if delivery is None:
+            super().deliver(None)
+        else:
+            self._reply.send(response(200, b""))
 
 
 def _delivered(delivery: Delivery) -> bytes:
@@ -329,6 +372,13 @@ class _Streaming:
 
     def _go_on(self) -> None:
         self._reply.hold_back(held=False)
+
+
+def _comes_in_pieces(headers: Fields) -> bool:
+    """Whether an answer is streamed; AWS's Go library says so by nothing but its encoding."""
+    mode = headers.get(b"lambda-runtime-function-response-mode", b"")
+    encoding = headers.get(b"transfer-encoding", b"")
+    return mode.lower() == b"streaming" or encoding.lower() == b"chunked"
 
 
 def _error_body(encoded: bytes) -> bytes:

@@ -47,11 +47,12 @@ class OnePort(RuntimeEndpoints):
 class World:
     """A scheduler, its runtime API and callers of both."""
 
-    def __init__(self) -> None:
+    def __init__(self, preparer: ReadyPreparer | None = None) -> None:
         self.clock = HandTurnedClock()
         self.sandbox = QuietSandbox()
+        self.logs = RememberingLogs()
         made_of = Machinery(
-            self.sandbox, ReadyPreparer(), RememberingLogs(), self.clock, PoolLimits(), 8
+            self.sandbox, preparer or ReadyPreparer(), self.logs, self.clock, PoolLimits(), 8
         )
         self.scheduler = Scheduler(made_of)
         self.endpoints = OnePort()
@@ -108,8 +109,8 @@ class Request:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[World]:
-    world = World()
+async def opened(preparer: ReadyPreparer | None = None) -> AsyncIterator[World]:
+    world = World(preparer)
     await world.scheduler.open()
     await asyncio.sleep(0)
     try:
