@@ -5,7 +5,6 @@ All methods block on the Docker daemon (`client` is a docker.APIClient); call th
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,14 +14,12 @@ from typing import Any
 import docker.errors
 import requests
 
+from lambda_home import runtimes
 from lambda_home.sandboxes.base import RuntimeMissingError, SandboxError
 
 SETTING = "docker.images"
 
-_RUNTIME = re.compile(r"(?P<family>python|nodejs)(?P<version>[0-9]+(\.[0-9]+)?)(\.x)?")
-_STAND_IN_TAG = "bookworm"
-_INTERPRETERS = {"python": "Python", "nodejs": "Node.js"}
-
+_PROBED = ("python3.12", "nodejs22.x", "provided.al2023")
 _IMPATIENT_S = 2.0
 _PATIENT_S = 10.0
 _PULL_AGAIN_AFTER_S = 600.0
@@ -38,22 +35,8 @@ class BaseImage:
 
 
 def family_of(runtime: str) -> str:
-    """`python` or `nodejs`. Raises SandboxError for a runtime that has no bootstrap here."""
-    return _parsed(runtime)["family"]
-
-
-def aws_image(runtime: str) -> str:
-    """AWS's public base image of a runtime.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
-    """
-    match = _parsed(runtime)
-    return f"public.ecr.aws/lambda/{match['family']}:{match['version']}"
-
-
-def stand_in(runtime: str) -> str:
-    """The local stand-in that `make base-images` makes."""
-    return f"lambda-home/base-{family_of(runtime)}:{_STAND_IN_TAG}"
+    """The family of a runtime. Raises RuntimeMissingError for one that nobody knows."""
+    return _known(runtime).family.name
 
 
 class BaseImages:
@@ -88,28 +71,32 @@ class BaseImages:
                     f"Image {chosen} of runtime {runtime} (setting {SETTING}) cannot be used: {why}"
                 )
             return BaseImage(chosen, str(image["Id"]))
-        preferred, spare = aws_image(runtime), stand_in(runtime)
+        known = _known(runtime)
+        preferred, spare = known.image, known.stand_in
         local = self._inspect(spare)
-        image, why = self._local_or_pulled(preferred, _PATIENT_S if local is None else _IMPATIENT_S)
+        patience_s = _PATIENT_S if local is None else _IMPATIENT_S
+        image, why = None, "AWS has published none"
+        if preferred:
+            image, why = self._local_or_pulled(preferred, patience_s)
         if image is not None:
             return BaseImage(preferred, str(image["Id"]))
         if local is None:
             raise RuntimeMissingError(
-                f"No base image for runtime {runtime}: {preferred} cannot be used ({why}) and"
-                f" {spare} is not there. Run `make base-images`, or set {SETTING}.{runtime!r} to"
-                " an image that is."
+                f"No base image for runtime {runtime}: {preferred or 'one of AWS'} cannot be used"
+                f" ({why}) and {spare} is not there. Run `make base-images`, or set"
+                f" {SETTING}.{runtime!r} to an image that is."
             )
-        return BaseImage(spare, str(local["Id"]), _warning(runtime, spare, preferred, local))
+        return BaseImage(spare, str(local["Id"]), _warning(known, local))
 
     def find_any(self) -> BaseImage:
         """A base image of the first runtime that has one. Raises SandboxError if none has."""
-        runtimes = dict.fromkeys([*self._images, "python3.12", "nodejs22.x"])
-        for runtime in runtimes:
+        names = dict.fromkeys([*self._images, *_PROBED])
+        for runtime in names:
             for reference in (self._images.get(runtime), *_candidates(runtime)):
                 if reference is not None and (image := self._inspect(reference)) is not None:
                     return BaseImage(reference, str(image["Id"]))
-        for runtime in runtimes:
-            reference = self._images.get(runtime) or aws_image(runtime)
+        for runtime in names:
+            reference = self._images.get(runtime) or _known(runtime).image
             if self._why_not_pullable(reference, _IMPATIENT_S) is None:
                 return BaseImage(reference, "")
         raise SandboxError("no base image is there and none can be pulled: run `make base-images`")
@@ -167,24 +154,27 @@ class BaseImages:
 
 
 def _candidates(runtime: str) -> tuple[str, ...]:
-    return (aws_image(runtime), stand_in(runtime)) if _RUNTIME.fullmatch(runtime) else ()
+    known = runtimes.runtime(runtime)
+    return tuple(filter(None, (known.image, known.stand_in))) if known else ()
 
 
-def _parsed(runtime: str) -> re.Match[str]:
-    match = _RUNTIME.fullmatch(runtime)
-    if match is None:
+def _known(runtime: str) -> runtimes.Runtime:
+    found = runtimes.runtime(runtime)
+    if found is None:
         raise RuntimeMissingError(
-            f"Runtime {runtime} is not supported: use a python or nodejs runtime."
+            f"Runtime {runtime} is not supported: AWS Lambda has none so named."
         )
-    return match
+    return found
 
 
-def _warning(runtime: str, spare: str, preferred: str, image: Mapping[str, Any]) -> str:
-    family = family_of(runtime)
+def _warning(runtime: runtimes.Runtime, image: Mapping[str, Any]) -> str:
     labels = (image.get("Config") or {}).get("Labels") or {}
-    version = labels.get(f"lambda-home.{family}", "")
-    interpreter = f"{_INTERPRETERS[family]} {version}".rstrip()
+    version = labels.get(f"lambda-home.{runtime.family.name}", "")
+    running = f"{runtime.family.product} {version}".rstrip()
+    how = f"on {running} of the local stand-in image {runtime.stand_in}"
+    if runtime.family.brings_program:
+        how = f"in the local stand-in image {runtime.stand_in}"
     return (
-        f"{runtime} runs on {interpreter} of the local stand-in image {spare}, because AWS's image"
-        f" {preferred} is not there and cannot be pulled."
+        f"{runtime.id} runs {how}, because AWS's image {runtime.image or 'of it'} is not there and"
+        " cannot be pulled."
     )

@@ -8,7 +8,7 @@ is to be done is read from the registry and kept nowhere else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from lambda_home.packager.store import CodeStore
 from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.sandboxes.base import (
     CodePreparer,
+    ImageError,
     NotNowError,
     Package,
     RuntimeMissingError,
@@ -44,7 +45,11 @@ class InUse(Protocol):
 
 
 class Deployer:
-    """One per server; lives on the event loop between `open` and `close`."""
+    """One per server; lives on the event loop between `open` and `close`.
+
+    `initialise`, set before `open`, takes a version with SnapStart through its first init and says
+    why that failed, or nothing.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class Deployer:
         self._store = store
         self._transition_s = transition_s
         self._in_use: Callable[[], frozenset[str]] = frozenset
+        self.initialise: Callable[[FunctionVersion], Awaitable[str]] = _nothing
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._tidy_due = asyncio.Event()
@@ -110,7 +116,7 @@ class Deployer:
 
         What was missing is looked for again: it may have been installed.
         """
-        if version.runtime not in self._missing:
+        if version.runtime not in self._missing and not version.is_image:
             return
         try:
             await self._preparer.prepare_ahead(Package.of(version))
@@ -118,7 +124,18 @@ class Deployer:
             raise InvalidRuntimeException(str(error)) from error
         except SandboxError:
             return  # the start will say so
-        del self._missing[version.runtime]
+        self._missing.pop(version.runtime, None)
+
+    async def resolve_image(self, uri: str) -> str | None:
+        """The digest (hex) of a container image now; None if this server runs no images.
+
+        Raises ImageError if there is none, and other SandboxErrors if that cannot be told.
+        """
+        return await self._preparer.resolve_image(uri)
+
+    async def runs(self, architecture: str) -> bool:
+        """Whether programs made for an architecture run here. Raises SandboxError."""
+        return await self._preparer.runs(architecture)
 
     def forget_recent(self) -> None:
         """Let the next `tidy` look at everything, also at what was just prepared."""
@@ -161,18 +178,21 @@ class Deployer:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
-            if not version.is_image:
-                async with self._slots:
-                    self._prepared_at.update(dict.fromkeys(version.code_keys, loop.time()))
-                    await self._preparer.prepare_ahead(Package.of(version))
-                self._missing.pop(version.runtime, None)
+            async with self._slots:
+                self._prepared_at.update(dict.fromkeys(version.code_keys, loop.time()))
+                await self._preparer.prepare_ahead(Package.of(version))
+            self._missing.pop(version.runtime, None)
             status = READY
+            if version.is_snap_started and version.status.state is State.PENDING:
+                status = await self._initialised(version)
         except RuntimeMissingError as error:
             # AWS has them all: the function is made, and each invoke says what is missing here.
             self._missing[version.runtime] = str(error)
             status = READY
         except NotNowError as error:
             status = _not_ahead(str(error))
+        except ImageError as error:
+            status = _failed(version.status, str(error), error.code)
         except SandboxError as error:
             status = _failed(version.status, str(error))
         except Exception as error:
@@ -183,6 +203,14 @@ class Deployer:
             await self._settle(version, status)
         finally:
             self._running.pop((version.qualified_arn, version.run_key), None)
+
+    async def _initialised(self, version: FunctionVersion) -> Status:
+        """How the first init of a version with SnapStart went."""
+        why = await self.initialise(version)
+        if not why:
+            return READY
+        reason = f"SnapStart could not initialise the function: {why}"
+        return Status(State.FAILED, reason, "FunctionError", UpdateStatus.FAILED)
 
     async def _settle(self, version: FunctionVersion, status: Status) -> None:
         """Write down how it ended, however long that takes: until then everybody waits for it."""
@@ -207,6 +235,12 @@ class Deployer:
                 _log.exception("tidying up failed")
 
 
+async def _nothing(version: FunctionVersion) -> str:
+    """There is nobody who initialises versions ahead."""
+    del version
+    return ""
+
+
 def _not_ahead(reason: str) -> Status:
     """Starts of environments prepare the code again, so nothing is final, and a version stays good.
 
@@ -220,13 +254,13 @@ def _not_ahead(reason: str) -> Status:
     )
 
 
-def _failed(status: Status, reason: str) -> Status:
+def _failed(status: Status, reason: str, code: str = "InvalidRuntime") -> Status:
     """A failed create ends in State Failed, a failed update in LastUpdateStatus Failed."""
     if status.state is State.PENDING:
-        return Status(State.FAILED, reason, "InvalidRuntime", UpdateStatus.FAILED)
+        return Status(State.FAILED, reason, code, UpdateStatus.FAILED)
     return replace(
         status,
         update=UpdateStatus.FAILED,
         update_reason=reason,
-        update_reason_code="InvalidRuntime",
+        update_reason_code=code,
     )

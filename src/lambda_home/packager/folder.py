@@ -13,7 +13,8 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -34,12 +35,40 @@ _WRITE_BITS = 0o222
 _MOST_PLACED = 2000
 
 
-def extract(pieces: Sequence[Piece], target_dir: Path, *, read_only: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A folder that was unpacked read-only before, and the files that were."""
+
+    folder: str
+    files: Mapping[str, Entry]
+
+    def link(self, root: int, entry: Entry) -> bool:
+        """Put the same file into another folder as a hard link; False if it is another."""
+        known = self.files.get(entry.path)
+        if known is None or _face(known) != _face(entry):
+            return False
+        source = f"{self.folder}/{entry.path}"
+        try:
+            os.link(source, entry.path, dst_dir_fd=root, follow_symlinks=False)
+        except OSError:  # too many links, or it has gone
+            return False
+        return True
+
+
+def extract(
+    pieces: Sequence[Piece],
+    target_dir: Path,
+    *,
+    read_only: bool = False,
+    like: Unpacked | None = None,
+) -> None:
     """Unpack into `target_dir`, an empty folder that nobody else can write to.
 
     Links are made last, so that no write can go through one. With `read_only` nobody gets the
-    right to write. Raises InvalidParameterValueException where the contents belie their headers,
-    and OSError; after any error `target_dir` is gone. ValueError says that it was not empty.
+    right to write, and what is as in `like` is no copy of its own.
+
+    Raises InvalidParameterValueException where the contents belie their headers, and OSError;
+    after any error `target_dir` is gone. ValueError says that it was not empty.
     """
     masked = _WRITE_BITS if read_only else 0
     if target_dir.is_symlink() or any(target_dir.iterdir()):
@@ -47,7 +76,7 @@ def extract(pieces: Sequence[Piece], target_dir: Path, *, read_only: bool = Fals
     try:
         root = os.open(target_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            _fill(root, pieces, masked)
+            _fill(root, pieces, masked, like if read_only else None)
         finally:
             os.close(root)
     except BaseException:
@@ -81,6 +110,7 @@ class FolderPreparer:
         self._check_runtime = check_runtime
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._sizes: dict[str, int] = {}
+        self._latest: tuple[str, Mapping[str, Entry]] = ("", {})
         root.mkdir(parents=True, exist_ok=True)
         root.chmod(0o755)
         boot_id = _boot_id()
@@ -96,9 +126,8 @@ class FolderPreparer:
         code = await self._folder(checked_key(package.code_key), (package.code_key,))
         if not package.layer_keys:
             return Prepared(code)
-        return Prepared(
-            code, await self._folder(layers_key(package.layer_keys), package.layer_keys)
-        )
+        opt = await self._folder(layers_key(package.layer_keys), package.layer_keys)
+        return Prepared(code, opt, extensions=external_extensions(opt))
 
     async def unpack(self, package: Package) -> Prepared | None:
         """The same folders; None if they have too many entries to be placed quickly."""
@@ -136,9 +165,12 @@ class FolderPreparer:
         unfinished = None
         try:
             found = contents(self._store, zips)
+            like = self._resembled(zips)
             unfinished = Path(tempfile.mkdtemp(prefix=_UNPACKING, dir=self._root))
-            extract(found, unfinished, read_only=True)
+            extract(found, unfinished, read_only=True, like=like)
             unfinished.rename(folder)
+            if like is not None:  # the next one is like this one
+                self._latest = (folder.name, _files(piece.entry for piece in found))
         except (ApiError, CodeUnavailableError) as error:
             raise SandboxError(f"Cannot unpack the code: {error}") from error
         except OSError as error:
@@ -147,11 +179,40 @@ class FolderPreparer:
             if not folder.is_dir():  # else an unpacking whose waiter gave up was faster
                 raise NotNowError(f"Cannot unpack the code: {error}") from error
 
+    def _resembled(self, zips: tuple[str, ...]) -> Unpacked | None:
+        """What was unpacked before of a package that differs in little."""
+        like = self._store.resembled(zips[0]) if len(zips) == 1 else ""
+        folder = self._root / like
+        if not like or not folder.is_dir():
+            return None
+        if self._latest[0] == like:
+            return Unpacked(str(folder), self._latest[1])
+        try:
+            return Unpacked(str(folder), _files(inspect(self._store.read(like)).entries))
+        except (ApiError, CodeUnavailableError, OSError):
+            return None
+
     def _set_aside(self, keep: frozenset[str]) -> list[Path]:
         self._sizes = {key: size for key, size in self._sizes.items() if key in keep}
         going = [Path(f) for f in os.scandir(self._root) if f.name not in keep and is_key(f.name)]
         mark = f"{_DISCARDED}{secrets.token_hex(4)}-"
         return [path.rename(path.with_name(f"{mark}{path.name}")) for path in going]
+
+
+def external_extensions(opt: str) -> tuple[str, ...]:
+    """The names of the files in `extensions` of a folder for /opt: each is to be started."""
+    try:
+        found = list(os.scandir(f"{opt}/extensions"))
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    return tuple(sorted(e.name for e in found if not e.is_dir(follow_symlinks=False)))
+
+
+def extensions_among(pieces: Sequence[Piece]) -> tuple[str, ...]:
+    """The same of what is to be unpacked to /opt."""
+    files = (p.entry.path for p in pieces if p.entry.kind is not Kind.DIRECTORY)
+    named = (path.removeprefix("extensions/") for path in files if path.startswith("extensions/"))
+    return tuple(sorted(name for name in named if "/" not in name))
 
 
 def contents(store: CodeStore, keys: Sequence[str]) -> list[Piece]:
@@ -163,13 +224,22 @@ def contents(store: CodeStore, keys: Sequence[str]) -> list[Piece]:
     return merged([(inspect(data), data) for data in datas])
 
 
-def _fill(root: int, pieces: Sequence[Piece], masked: int) -> None:
+def _files(entries: Iterable[Entry]) -> dict[str, Entry]:
+    return {entry.path: entry for entry in entries if entry.kind is Kind.FILE}
+
+
+def _face(entry: Entry) -> tuple[object, ...]:
+    """What two files that are the same have in common."""
+    return entry.kind, entry.mode, entry.size, entry.modified, entry.crc
+
+
+def _fill(root: int, pieces: Sequence[Piece], masked: int, like: Unpacked | None) -> None:
     entries = [piece.entry for piece in pieces]
     directories = [entry for entry in entries if entry.kind is Kind.DIRECTORY]
     for entry in directories:
         os.mkdir(entry.path, 0o700, dir_fd=root)
     for piece in pieces:
-        if piece.entry.kind is Kind.FILE:
+        if piece.entry.kind is Kind.FILE and not (like and like.link(root, piece.entry)):
             _write_file(root, piece.entry, piece.data, piece.entry.mode & ~masked)
     for entry in entries:
         if entry.kind is Kind.SYMLINK:

@@ -31,10 +31,14 @@ import structlog
 from lambda_home.bundled import bundled
 from lambda_home.errors import ApiError
 from lambda_home.functions import layers_key
+from lambda_home.packager.architectures import runs
 from lambda_home.packager.archive import Kind, content
 from lambda_home.packager.base_image import BaseImages, family_of
-from lambda_home.packager.folder import FolderPreparer, contents
+from lambda_home.packager.container_image import ContainerImages
+from lambda_home.packager.entrypoints import Entrypoints
+from lambda_home.packager.folder import FolderPreparer, contents, extensions_among
 from lambda_home.packager.store import CodeStore, CodeUnavailableError, checked_key
+from lambda_home.runtimes import preloads
 from lambda_home.sandboxes.base import (
     NotNowError,
     Package,
@@ -79,8 +83,12 @@ class ImagePreparer:
         self._folders = folders
         self._store = store
         self._bases = BaseImages(client, images, allow_pull=allow_pull)
+        self._own_images = frozenset(images)
+        self._entrypoints = Entrypoints(store)
+        self._known_extensions: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._instance_id = instance_id
         self._instance = _digest(instance_id.encode())[:12]
+        self._containers = ContainerImages(client, allow_pull=allow_pull, instance=self._instance)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._runtimes: dict[str, str] = {}
         self._recipes: dict[str, Package] = {}
@@ -92,6 +100,9 @@ class ImagePreparer:
 
     async def prepare(self, package: Package) -> Prepared:
         """The tag of the function image, built if it is not there. Raises SandboxError."""
+        if package.image is not None:
+            async with self._lock(self._containers.tag(package.image)):
+                return await asyncio.to_thread(self._containers.started, package.image)
         checked_key(package.code_key)
         remembered = package.runtime in self._runtimes
         try:
@@ -110,6 +121,8 @@ class ImagePreparer:
                 self._runtimes.pop(runtime)
                 await self._parent(runtime)
                 return
+        if await asyncio.to_thread(self._containers.restore, tag):
+            return
         if tag not in self._recipes:
             raise SandboxError(f"Image {tag} is not in the Docker daemon.")
         package = self._recipes[tag]
@@ -117,12 +130,20 @@ class ImagePreparer:
         self._runtimes.pop(package.runtime, None)
         await self.prepare(package)
 
+    async def resolve_image(self, uri: str) -> str | None:
+        """The digest of a container image. Raises ImageError, NotNowError."""
+        return await asyncio.to_thread(self._containers.resolve, uri)
+
+    async def runs(self, architecture: str) -> bool:
+        """Whether programs made for an architecture run here. Raises NotNowError."""
+        return runs(await asyncio.to_thread(self._containers.machine), architecture)
+
     async def bare(self, runtime: str) -> str | None:
         """The image of a runtime, without a function. Raises SandboxError.
 
         None if the image has something of its own at /opt, which a spare's folder would hide.
         """
-        if self._folders is None:
+        if self._folders is None or not preloads(runtime):
             return None
         parent = await self._parent(runtime)
         return None if parent in self._with_own_opt else parent
@@ -133,18 +154,31 @@ class ImagePreparer:
 
     async def prepare_ahead(self, package: Package) -> None:
         """Unpack the code for a spare; make an image only of what spares do not take."""
-        if await self.bare(package.runtime) is None or await self.unpack(package) is None:
+        if package.image is not None:
+            async with self._lock(self._containers.tag(package.image)):
+                await asyncio.to_thread(self._containers.prepare, package.image)
+            return
+        placed = None if await self.bare(package.runtime) is None else await self.unpack(package)
+        if placed is None or placed.extensions:
             await self.prepare(package)
 
     def warning_for(self, package: Package) -> str | None:
-        """What is not as on AWS with a runtime that was prepared, in one line for its log."""
-        return self._warnings.get(package.runtime)
+        """What is not as on AWS with what was prepared, in one line for its log."""
+        if package.image is not None:
+            return self._containers.advice(package.image)
+        notes = (
+            self._warnings.get(package.runtime),
+            self._entrypoints.advice(package),
+            self._containers.note(package),
+        )
+        return " ".join(filter(None, notes)) or None
 
     async def discard_except(self, code_keys: frozenset[str]) -> None:
         """Remove this instance's images of all other code; one in use stays until next time."""
         if self._folders is not None:  # first: see there
             await self._folders.discard_except(code_keys)
         await asyncio.to_thread(self._discard, {key[:_CODE_DIGITS] for key in code_keys})
+        await asyncio.to_thread(self._containers.discard_except, code_keys)
 
     async def _parent(self, runtime: str) -> str:
         async with self._lock(f"runtime {runtime}"):
@@ -162,7 +196,22 @@ class ImagePreparer:
                 await asyncio.to_thread(self._function_image, tag, parent, package)
                 self._recipes[tag] = package
                 self._made.add(tag)
-        return Prepared(tag)
+        if package.runtime in self._own_images:  # it may have a program of its own
+            return Prepared(tag, extensions=await self._extensions(package))
+        verdict = await self._entrypoints.verdict(package)
+        extensions = await self._extensions(package)
+        return Prepared(tag, unstartable=verdict.error, extensions=extensions)
+
+    async def _extensions(self, package: Package) -> tuple[str, ...]:
+        """The external extensions of the layers, read from their ZIPs once."""
+        keys = package.layer_keys
+        if keys and keys not in self._known_extensions:
+            try:
+                found = await asyncio.to_thread(contents, self._store, keys)
+            except (ApiError, CodeUnavailableError) as error:
+                raise SandboxError(f"Cannot read the layers: {error}") from error
+            self._known_extensions[keys] = extensions_among(found)
+        return self._known_extensions.get(keys, ())
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from lambda_home.functions import layers_key
+from lambda_home.packager.architectures import note, runs
+from lambda_home.packager.entrypoints import Entrypoints, this_machine
 from lambda_home.packager.folder import FolderPreparer
 from lambda_home.packager.store import CodeStore
-from lambda_home.sandboxes.base import Package, Prepared
+from lambda_home.runtimes import preloads
+from lambda_home.sandboxes.base import Package, Prepared, RuntimeMissingError
 from lambda_home.sandboxes.interpreters import Interpreter, Search, find
 
 _COMPILE_PATIENCE_S = 60
+_NO_IMAGES = (
+    "Functions made of container images run in Docker only, and this server runs functions as"
+    ' processes: install Docker and start it with sandbox.kind = "docker".'
+)
 _NO_OPT = (
     "The layers are at {}, not at /opt, which a process without bubblewrap shares with the machine."
     " PATH, LD_LIBRARY_PATH, NODE_PATH and PYTHONPATH lead there; whatever names /opt itself fails."
@@ -34,21 +42,34 @@ class RunnablePreparer(FolderPreparer):
         self._shows_opt = shows_opt
         self._runtimes = runtimes
         self._found: dict[str, Interpreter] = {}
+        self._entrypoints = Entrypoints(store)
         self._compiled: set[Path] = set()
         self._compiling = asyncio.Lock()
 
     async def prepare(self, package: Package) -> Prepared:
         """The folders with the unpacked package. Raises SandboxError if nothing runs it."""
+        if package.image is not None:
+            raise RuntimeMissingError(_NO_IMAGES)
         interpreter = await self._interpreter(package.runtime)
         if interpreter.family == "python" and interpreter.path not in self._compiled:
             async with self._compiling:
                 await asyncio.to_thread(self._compile, interpreter)
-        return await super().prepare(package)
+        prepared = await super().prepare(package)
+        verdict = await self._entrypoints.verdict(package)
+        return replace(prepared, unstartable=verdict.error) if verdict.error else prepared
+
+    async def runs(self, architecture: str) -> bool:
+        """Whether programs made for an architecture run here, maybe emulated."""
+        return runs(this_machine(), architecture)
+
+    async def resolve_image(self, uri: str) -> None:
+        """None: container images do not run here."""
+        del uri
 
     async def bare(self, runtime: str) -> str | None:
         """Spares need nothing but their interpreter. Raises SandboxError if there is none."""
         await self._interpreter(runtime)
-        return ""
+        return "" if preloads(runtime) else None
 
     async def unpack(self, package: Package) -> Prepared | None:
         """The same folders, if a spare can be shown them."""
@@ -61,8 +82,12 @@ class RunnablePreparer(FolderPreparer):
         await self.prepare(package)
 
     def warning_for(self, package: Package) -> str | None:
-        """Whether another version of the interpreter runs it, and layers that are not at /opt."""
-        notes = [find(package.runtime, self._search).note]
+        """Another version of the interpreter, layers that are not at /opt, no program to start."""
+        if package.image is not None:
+            return None
+        notes = [find(package.runtime, self._search).note, self._entrypoints.advice(package)]
+        if package.architecture:
+            notes.append(note(this_machine(), package.runtime, package.architecture))
         if package.layer_keys and not self._shows_opt:
             notes.append(_NO_OPT.format(self._root / layers_key(package.layer_keys)))
         return " ".join(filter(None, notes)) or None
@@ -70,7 +95,13 @@ class RunnablePreparer(FolderPreparer):
     async def _interpreter(self, runtime: str) -> Interpreter:
         found = self._found.get(runtime)
         if found is None:
-            found = self._found[runtime] = await asyncio.to_thread(find, runtime, self._search)
+            found = await asyncio.to_thread(find, runtime, self._search)
+            if not (self._runtimes / found.family / "bootstrap").is_file():
+                raise RuntimeMissingError(
+                    f"{runtime} cannot run here: this version of lambda_home has no bootstrap for"
+                    f" the runtimes of {found.family}."
+                )
+            self._found[runtime] = found
         return found
 
     def _compile(self, interpreter: Interpreter) -> None:

@@ -52,16 +52,22 @@ class CodeStore:
         self._clock = clock
         self._lock = threading.Lock()
         self._put_at: dict[str, float] = {}
+        self._likes: dict[str, str] = {}
         root.mkdir(parents=True, exist_ok=True)
         for leftover in root.glob(f"{_TEMPORARY}*"):
             leftover.unlink(missing_ok=True)
 
-    def put(self, data: Bytes) -> Code:
-        """Keep a package; it survives a power cut from here on. The same bytes are kept once."""
+    def put(self, data: Bytes, like: str = "") -> Code:
+        """Keep a package; it survives a power cut from here on. The same bytes are kept once.
+
+        `like` is the key of one that differs in little, for whoever unpacks it.
+        """
         code = code_of(data)
         path = self.path(code.key)
         with self._lock:
             self._put_at[code.key] = self._clock()
+            if like not in ("", code.key):
+                self._likes[code.key] = like
         if not _has_size(path, code.size):
             self._write(path, data)
         return code
@@ -92,6 +98,16 @@ class CodeStore:
             raise CodeUnavailableError(f"The code {key} is damaged in the store; deploy it again.")
         return data
 
+    def resembled(self, key: str) -> str:
+        """The key of a package that differs in little from that one; "" if none is known."""
+        with self._lock:
+            return self._likes.get(key, "")
+
+    def release(self, key: str) -> None:
+        """Whoever put a package does not need it any more: no grace for it."""
+        with self._lock:
+            self._put_at.pop(key, None)
+
     def delete_except(self, keys: frozenset[str], grace_s: float) -> frozenset[str]:
         """Delete every other package; returns the keys of the deleted.
 
@@ -108,6 +124,7 @@ class CodeStore:
                 if put_at is not None and self._clock() - put_at < grace_s:
                     continue
                 self._put_at.pop(key, None)
+                self._likes.pop(key, None)
                 path.unlink(missing_ok=True)
             deleted.add(key)
         return frozenset(deleted)

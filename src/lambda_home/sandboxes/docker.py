@@ -74,6 +74,7 @@ class _Container:
     peak_file: Path | None = None
     peak_looked_for: bool = False
     peak_mb: int = 0
+    address: str = ""
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -203,6 +204,21 @@ class DockerSandbox:
         if box is not None:
             await self._set_frozen(box, frozen=frozen)
 
+    async def reach(self, environment_id: str, port: int) -> tuple[str, int] | None:
+        """At the container's address, where its network is on this machine."""
+        box = self._containers.get(environment_id)
+        if box is None or self._address == HOST_GATEWAY:
+            return None
+        if not box.address:
+            try:
+                about = await self._daemon.call(self._daemon.client.inspect_container, box.id)
+            except FAILURES:
+                return None
+            networks = about["NetworkSettings"]["Networks"]
+            box.address = str(networks.get(self._network, {}).get("IPAddress", ""))
+        alive = self._containers.get(environment_id) is box
+        return (box.address, port) if box.address and alive else None
+
     def collect(self, environment_id: str) -> None:
         """Read the container's pipe, where it has one."""
         box = self._containers.get(environment_id)
@@ -242,7 +258,8 @@ class DockerSandbox:
     async def _start(self, spec: SandboxSpec) -> None:
         if spec.id in self._containers:
             raise SandboxError(f"Environment {spec.id} runs already.")
-        pipe = self.pipes.open(spec.id) if self.pipes is not None and spec.command else None
+        shell = spec.program.has_shell if spec.program is not None else bool(spec.command)
+        pipe = self.pipes.open(spec.id) if self.pipes is not None and shell else None
         try:
             box = await self._create(spec, piped=pipe is not None)
         except BaseException as error:
@@ -304,7 +321,7 @@ class DockerSandbox:
         try:
             try:
                 created = await create()
-            except docker.errors.ImageNotFound:
+            except docker.errors.NotFound:  # an image, or the container with an image's volumes
                 if self._rebuild is None:
                     raise
                 await self._rebuild(spec.code)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lambda_home.sandboxes.base import SandboxSpec, addressed
+from lambda_home.sandboxes.supervision import supervised
 from lambda_home.sandboxes.task_folders import Folders
 
 MARK = "lambda-home"
@@ -144,14 +145,20 @@ def container_config(
     environment = {**addressed(spec.environment, api), "AWS_LAMBDA_RUNTIME_API": api}
     memory = spec.memory_mb * MB
     start: dict[str, object] = {}
+    program = spec.program
+    volumes = [f"{program.volumes_from}:ro"] if program and program.volumes_from else []
+    command = supervised(program.argv if program else spec.command, spec.extensions)
     if wiring.output is not None:
-        start["Entrypoint"] = ["/bin/sh", "-c", _INTO_PIPE, "sh", *spec.command]
+        start["Entrypoint"] = ["/bin/sh", "-c", _INTO_PIPE, "sh", *command]
+    elif spec.extensions or program is not None:
+        start["Entrypoint"] = command
     return {
         **start,
         "Image": spec.code,
         "User": USER,
-        "WorkingDir": "/var/task",
+        "WorkingDir": program.working_directory if program else "/var/task",
         "Hostname": "sandbox",
+        "Domainname": "localdomain",
         "Env": [f"{name}={value}" for name, value in environment.items()],
         "Labels": dict(marks),
         "AttachStdin": False,
@@ -172,6 +179,7 @@ def container_config(
             ],
             "Tmpfs": {"/tmp": f"rw,exec,nosuid,nodev,mode=1777,size={spec.tmp_mb}m"},  # noqa: S108
             "Mounts": mounts,
+            "VolumesFrom": volumes,
             "OomScoreAdj": _OUT_OF_MEMORY_FIRST,
             "Init": init,
             "NetworkMode": wiring.network,

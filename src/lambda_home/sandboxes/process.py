@@ -32,6 +32,7 @@ from lambda_home.sandboxes.base import (
 from lambda_home.sandboxes.egress import Firewall, Functions
 from lambda_home.sandboxes.interpreters import Interpreter, Search, find
 from lambda_home.sandboxes.output_pipe import OutputPipe
+from lambda_home.sandboxes.own_ports import address_of, loopback_address
 from lambda_home.sandboxes.process_cgroups import Cgroups, Group, discover
 from lambda_home.sandboxes.process_command import (
     PROCESSES,
@@ -52,9 +53,11 @@ from lambda_home.sandboxes.process_owners import (
     private_folder,
     reap,
     remove_group,
+    shown_first,
 )
 from lambda_home.sandboxes.process_spawn import readable, spawn
 from lambda_home.sandboxes.process_tools import INNER_UID, find_tools, reachable
+from lambda_home.sandboxes.supervision import supervised
 from lambda_home.sandboxes.task_folders import TaskFolders
 
 _SIGNAL_BASE = 128
@@ -232,6 +235,15 @@ class ProcessSandbox:
             number = signal.SIGSTOP if frozen else signal.SIGCONT
             process_table.send(self._tree(environment), number)
 
+    async def reach(self, environment_id: str, port: int) -> tuple[str, int] | None:
+        """By the sockets that the environment's processes hold."""
+        found = self._environments.get(environment_id)
+        if found is None:
+            return None
+        tree = await asyncio.to_thread(self._tree, found)
+        own = loopback_address(environment_id)
+        return await asyncio.to_thread(address_of, tree, port, own)
+
     def collect(self, environment_id: str) -> None:
         """Read the pipe of an environment."""
         environment = self._environments.get(environment_id)
@@ -281,13 +293,13 @@ class ProcessSandbox:
         command, variables = chain(
             self._tools,
             {**addressed(spec.environment, api), "AWS_LAMBDA_RUNTIME_API": api},
-            ["/bin/sh", "/var/runtime/bootstrap"],
+            supervised(["/bin/sh", "/var/runtime/bootstrap"], spec.extensions),
             uid=environment.uid,
             limit_processes=True,
         )
         with ExitStack() as stack:
             files = Files(
-                stack.enter_context(readable(hosts_file(spec.host))),
+                stack.enter_context(readable(hosts_file(spec.host, loopback_address(spec.id)))),
                 stack.enter_context(readable(passwd_file(uid))),
                 stack.enter_context(readable(group_file(uid))),
             )
@@ -317,9 +329,9 @@ class ProcessSandbox:
         environment.own = {
             "TMPDIR": str(environment.folder),
             "PYTHONPATH": str(self._place.libraries) if interpreter.family == "python" else "",
-            "PATH": str(_shown_first(interpreter, environment.folder)),
+            "PATH": str(shown_first(interpreter, environment.folder)),
             "LAMBDA_RUNTIME_DIR": str(runtime_dir),
-            SITE_PACKAGES: f"python/lib/python3.{interpreter.series}/site-packages",
+            SITE_PACKAGES: f"python/lib/python{interpreter.series_text}/site-packages",
         }
         api = environment.api = await self._endpoints.open(spec.id)
         seen = seen_plain(spec.environment, environment.own, Prepared(spec.code, spec.opt))
@@ -330,7 +342,11 @@ class ProcessSandbox:
                 "AWS_LAMBDA_RUNTIME_API": api,
                 MARK: _mark(environment),
             },
-            ["/bin/sh", str(runtime_dir / "bootstrap")],
+            supervised(
+                ["/bin/sh", str(runtime_dir / "bootstrap")],
+                spec.extensions,
+                f"{spec.opt}/extensions",
+            ),
             uid=environment.uid,
             limit_processes=self._as_root,
             die_with_parent=True,
@@ -478,12 +494,3 @@ class ProcessSandbox:
 def _mark(environment: _Environment) -> str:
     """What tells an environment's processes from all others."""
     return f"{owner()}-{environment.id}"
-
-
-def _shown_first(interpreter: Interpreter, folder: Path) -> Path:
-    """A folder for PATH in which the runtime's interpreter has the name that bootstraps call."""
-    shown = folder / "bin"
-    shown.mkdir(mode=0o755)
-    name = "python3" if interpreter.family == "python" else "node"
-    (shown / name).symlink_to(interpreter.path)
-    return shown

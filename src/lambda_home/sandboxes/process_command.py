@@ -27,11 +27,16 @@ TASK_ROOT, RUNTIME_DIR, _OPT = "/var/task", "/var/runtime", "/opt"
 SITE_PACKAGES = "SITE_PACKAGES"
 """Among a plain process's own things: where below /opt its Python looks for a layer's packages."""
 
+OPT_HERE = "_LAMBDA_HOME_OPT"
+"""Tells bootstraps where the layers of a plain process are."""
+
 _LEADING_TO_LAYERS = (
     "PATH",
     "LD_LIBRARY_PATH",
     "NODE_PATH",
     "PYTHONPATH",
+    "GEM_PATH",
+    "RUBYLIB",
     "AWS_LAMBDA_EXEC_WRAPPER",
 )
 
@@ -48,7 +53,7 @@ _LOADER_PREFIXES = (
     "HOSTALIASES",
 )
 
-_HOST_FILES = (
+HOST_FILES = (
     "/etc/alternatives",
     "/etc/ca-certificates",
     "/etc/ld.so.cache",
@@ -87,9 +92,10 @@ class Files:
     group: int
 
 
-def hosts_file(host: str) -> str:
-    """`/etc/hosts` with the environment's own name for the runtime API."""
-    return f"127.0.0.1 localhost\n::1 localhost\n127.0.0.1 {host}\n"
+def hosts_file(host: str, own: str) -> str:
+    """`/etc/hosts` with the environment's own name for the runtime API, and its `own` address."""
+    names = f"127.0.0.1 localhost\n::1 localhost\n127.0.0.1 {host}\n"
+    return f"{names}{own} sandbox.localdomain sandbox\n"
 
 
 def passwd_file(uid: int) -> str:
@@ -112,10 +118,10 @@ def isolation(
     as_root: bool,
 ) -> list[str]:
     """Options of bwrap. `runtime_files` are the entries of /var/runtime by name."""
-    options = [*namespaces(uid, as_root=as_root), *_system()]
+    options = [*namespaces(uid, as_root=as_root), *system()]
     # Folders that are made on the way to a mount would be for root alone.
     options += ["--perms", "0755", "--dir", "/etc"]
-    for path_name in _HOST_FILES:
+    for path_name in HOST_FILES:
         options += ["--ro-bind-try", path_name, path_name]
     for descriptor, name in (
         (files.hosts, "hosts"),
@@ -140,7 +146,7 @@ def trial(tools: Tools, uid: int, *, as_root: bool) -> list[str]:
     It shows what `isolation` shows and not the whole of "/": that would take every mount of the
     machine along, and fail when one of them goes meanwhile, as a container's does.
     """
-    options = [*namespaces(uid, as_root=as_root), *_system(), "--proc", "/proc", "--dev", "/dev"]
+    options = [*namespaces(uid, as_root=as_root), *system(), "--proc", "/proc", "--dev", "/dev"]
     options += ["--perms", "1777", "--size", "1048576", "--tmpfs", "/tmp"]  # noqa: S108
     command, _ = chain(tools, {}, ["true"], uid=uid if as_root else None, limit_processes=True)
     return [str(tools.bwrap), *options, "--remount-ro", "/", "--", *command]
@@ -162,7 +168,7 @@ def namespaces(uid: int, *, as_root: bool) -> list[str]:
     return options
 
 
-def _system() -> list[str]:
+def system() -> list[str]:
     """The machine's programs and libraries, as they are."""
     options = ["--ro-bind", "/usr", "/usr"]
     for name in _MERGED:
@@ -176,20 +182,18 @@ def _system() -> list[str]:
 
 def _interpreter(interpreter: Interpreter) -> list[str]:
     """Show the interpreter as /var/lang, where AWS has it."""
-    name = "python3" if interpreter.family == "python" else "node"
-    if interpreter.folders:
-        return ["--ro-bind", str(interpreter.prefix), "/var/lang"]
-    directories = [
-        "--perms",
-        "0755",
-        "--dir",
-        "/var/lang",
-        "--perms",
-        "0755",
-        "--dir",
-        "/var/lang/bin",
-    ]
-    return [*directories, "--symlink", str(interpreter.path), f"/var/lang/bin/{name}"]
+    shown = interpreter.also
+    if interpreter.fixed and not interpreter.in_system:
+        shown = (interpreter.prefix, *shown)
+    options = [word for folder in shown for word in ("--ro-bind", str(folder), str(folder))]
+    if interpreter.has_own_folder:
+        return [*options, "--ro-bind", str(interpreter.prefix), "/var/lang"]
+    for folder in ("/var/lang", "/var/lang/bin"):
+        options += ["--perms", "0755", "--dir", folder]
+    if interpreter.program:
+        link = f"/var/lang/bin/{interpreter.program}"
+        options += ["--symlink", str(interpreter.path), link]
+    return options
 
 
 def chain(
@@ -237,6 +241,8 @@ def seen_plain(
                 seen[name] = ":".join(_moved(path, package.opt) for path in seen[name].split(":"))
     path = f"{own['PATH']}:{seen.get('PATH', '')}"
     places = {"PATH": path, "LAMBDA_RUNTIME_DIR": own["LAMBDA_RUNTIME_DIR"]}
+    if package.opt:
+        places[OPT_HERE] = package.opt
     return {**seen, **places, "LAMBDA_TASK_ROOT": package.code}
 
 

@@ -20,6 +20,7 @@ import structlog
 
 from lambda_home.sandboxes import process_table
 from lambda_home.sandboxes.base import SandboxError
+from lambda_home.sandboxes.interpreters import Interpreter
 from lambda_home.sandboxes.process_cgroups import Cgroups, Group
 
 MARK = "_LAMBDA_HOME_ENVIRONMENT"
@@ -68,6 +69,15 @@ def private_folder(uid: int | None) -> Path:
     if uid is not None:
         os.chown(folder, uid, uid)
     return folder
+
+
+def shown_first(interpreter: Interpreter, folder: Path) -> Path:
+    """A folder for PATH in which the runtime's interpreter has the name that bootstraps call."""
+    shown = folder / "bin"
+    shown.mkdir(mode=0o755)
+    if interpreter.program:
+        (shown / interpreter.program).symlink_to(interpreter.path)
+    return shown
 
 
 async def remove_group(group: Group) -> None:

@@ -12,8 +12,12 @@ from lambda_home.invocations import Invocation
 from lambda_home.metrics import Meter
 from lambda_home.sandboxes.base import Exit
 from lambda_home.scheduler.environment_log import AnyLog, InvocationLog
-from lambda_home.scheduler.extensions import Extensions
+from lambda_home.scheduler.events import Deliver
+from lambda_home.scheduler.extension_lines import ExtensionLines
+from lambda_home.scheduler.extensions import Extensions, Failure
 from lambda_home.scheduler.system_log import TEXT, SystemLog
+from lambda_home.telemetry.hub import Telemetry
+from lambda_home.telemetry.records import Category
 
 
 @dataclass(slots=True)
@@ -49,8 +53,15 @@ class Poll(Protocol):
     def answered(self) -> bool:
         """Whether `deliver` was called."""
 
+    @property
+    def restores(self) -> bool:
+        """Whether it asks for SnapStart's restore: an invocation comes with the next poll."""
+
     def deliver(self, delivery: Delivery | None) -> None:
-        """Answer it; None says that the environment is over."""
+        """Answer it; None says that the environment is over.
+
+        To a restore it only says that there is an invocation.
+        """
 
 
 @dataclass(slots=True)
@@ -62,6 +73,25 @@ class Outcome:
     log_tail: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Debugger:
+    """Where an environment's debugger listens, as the server reaches it, and where the code is."""
+
+    host: str
+    port: int
+    task_root: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """A restore under way since `began`; its invocation waited `waited_ms` for the init before."""
+
+    pending: Pending
+    deliver: Deliver
+    began: float
+    waited_ms: float
+
+
 @dataclass(slots=True, eq=False)
 class Environment:
     """One execution environment.
@@ -70,6 +100,14 @@ class Environment:
     would be, if it began as a spare. `slots` invocations run in it at a time; each takes one of
     the parked `polls`. It was `asked_at` a time by our clock, its init was over at `ready_at`, and
     its last invocation at `used_at` (else it is the same). `used`: it was given an invocation.
+
+    `asked_init_ms` is how long the runtime took until its first poll; `init_ms` has the time of the
+    extensions, too. `failure`: an extension has ended it. `ending`: it is being stopped. `marked`
+    tells the lines of external extensions from the function's; `to_report` is what subscribers
+    still have to hear of the last invocation, called with the time.
+
+    `restored`: its runtime knows SnapStart's restore; `restore` is under way; `restore_ms` has what
+    the next REPORT says of it: all of its time, and that of its hooks.
     """
 
     id: str
@@ -95,6 +133,36 @@ class Environment:
     freezer: asyncio.Lock = field(default_factory=asyncio.Lock)
     extensions: Extensions = field(default_factory=Extensions)
     system: SystemLog = TEXT
+    asked_init_ms: float | None = None
+    failure: Failure | None = None
+    ending: bool = False
+    marked: ExtensionLines | None = None
+    telemetry: Telemetry | None = None
+    to_report: Callable[[float], None] | None = None
+    debugger: Debugger | None = None
+    restored: bool = False
+    restore: Restore | None = None
+    restore_ms: tuple[float, float] | None = None
+
+    def write(self, chunk: bytes) -> None:
+        """Output of the environment, cut anywhere."""
+        if self.marked is not None:
+            chunk, lines = self.marked.split(chunk)
+            if lines:
+                text = b"\n".join(lines)
+                self.log.platform(text.decode(errors="replace"))
+                if self.telemetry is not None:
+                    self.telemetry.lines(text, Category.EXTENSION)
+        if chunk:
+            self.log.write(chunk)
+
+    def close_log(self) -> None:
+        """The environment is gone, and nothing more comes from it."""
+        if self.marked is not None:
+            self.log.write(self.marked.rest())
+        self.log.close()
+        if self.telemetry is not None:
+            self.telemetry.close()
 
     def is_ready(self, now: float, init_ms: float) -> None:
         """The init phase is over."""

@@ -26,13 +26,15 @@ class FleetPlan:
     `slots` invocations run in one environment at a time. `minimum` environments are kept whether
     there is work or not, `maximum` are never exceeded (None: no limit of its own). `provisioned`
     are started ahead as provisioned concurrency; they count towards `minimum`. Where the numbers
-    contradict each other `maximum` wins.
+    contradict each other `maximum` wins. `init_s`: how long init may take, where that is not as
+    usual.
     """
 
     slots: int = 1
     minimum: int = 0
     maximum: int | None = None
     provisioned: int = 0
+    init_s: float | None = None
 
 
 # ------------------------------------------------------------------------------------------ events
@@ -139,6 +141,15 @@ class Exited:
 
 
 @dataclass(slots=True)
+class DebuggerAttached:
+    """A debugger is attached to the environment, whose timeouts rest; or no more."""
+
+    environment: str
+    attached: bool
+    now: float
+
+
+@dataclass(slots=True)
 class Retired:
     """No new invocation will come for fleet `key`: its code or configuration was replaced."""
 
@@ -164,6 +175,7 @@ Event = (
     | Answered
     | InitFailed
     | Exited
+    | DebuggerAttached
     | Retired
     | Tick
 )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lambda_home.clock import Clock
 from lambda_home.invocations import Ended, EndObserver
 from lambda_home.sandboxes.base import Sandbox
-from lambda_home.scheduler import outcomes
+from lambda_home.scheduler import outcomes, telling
 from lambda_home.scheduler.environment_log import InvocationLog
 from lambda_home.scheduler.environments import Environment, Outcome, Pending
 from lambda_home.scheduler.events import Cause
@@ -72,7 +72,12 @@ class Finisher:
         request_id = pending.invocation.request_id
         if pending.log is None:  # it waited for an environment whose init failed
             pending.log = self._begin(environment, pending)
-        if cause is Cause.TIMED_OUT:
+        if environment.failure is not None:
+            error_type, message = environment.failure
+            said = f"RequestId: {request_id} Error: {message}"
+            outcome = Outcome(outcomes.error_payload(error_type, said), error_type)
+            self._finish(environment, pending, outcome, fence=False, notes=[said, error_type])
+        elif cause is Cause.TIMED_OUT:
             timeout_s = environment.version.timeout_s
             outcome = Outcome(outcomes.timed_out_payload(request_id, timeout_s), _TIMED_OUT)
             at = datetime.fromtimestamp(self._clock.now(), UTC).isoformat(timespec="milliseconds")
@@ -92,9 +97,11 @@ class Finisher:
         else:
             message = outcomes.exit_message(environment.exit)
             payload = outcomes.exit_payload(request_id, environment.exit)
-            note = f"RequestId: {request_id} Error: {message}"
-            outcome = Outcome(payload, "Runtime.ExitError")
-            self._finish(environment, pending, outcome, fence=False, notes=[note])
+            notes = [f"RequestId: {request_id} Error: {message}"]
+            outcome = Outcome(payload, outcomes.exit_type(environment.exit))
+            if environment.exit is not None and environment.exit.unstartable:
+                notes.append(outcomes.exit_type(environment.exit))
+            self._finish(environment, pending, outcome, fence=False, notes=notes)
 
     def _begin(self, environment: Environment, pending: Pending) -> InvocationLog:
         request_id, tail = pending.invocation.request_id, pending.invocation.tail
@@ -128,17 +135,22 @@ class Finisher:
             figures.peak_mb,
             figures.init_ms,
             outcome.error_type,
+            environment.restore_ms,
         )
+        environment.restore_ms = None
         closing = environment.system.end(report, notes or (), self._clock.now())
-        if pending.invocation.tail:
+        on_done = None
+        if pending.invocation.tail or environment.telemetry is not None:
 
-            def told() -> None:
-                pending.tell(Outcome(outcome.payload, outcome.error_type, log.last_4_kb()))
+            def on_done() -> None:
+                if pending.invocation.tail:
+                    pending.tell(Outcome(outcome.payload, outcome.error_type, log.last_4_kb()))
+                produced = len(outcome.payload)
+                telling.ended(environment, pending, report, produced, self._clock.now())
 
-            environment.log.finish(log, closing, fence=fence, on_done=told)
-        else:
+        if not pending.invocation.tail:
             pending.tell(outcome)
-            environment.log.finish(log, closing, fence=fence)
+        environment.log.finish(log, closing, fence=fence, on_done=on_done)
         self._count(environment, pending, outcome, figures)
         if not log.done:  # what it wrote is there: whoever asks for its log now finds it whole
             self._sandbox.collect(environment.sandbox_id)
@@ -149,6 +161,8 @@ class Finisher:
     def _measure(self, environment: Environment, pending: Pending) -> _Figures:
         answer = pending.answer
         peak_mb = answer.peak_mb if answer is not None else 0
+        if environment.extensions.supervised:  # a runtime knows of itself alone
+            peak_mb = max(peak_mb, self._sandbox.peak_memory_mb(environment.sandbox_id))
         init_ms = None if environment.init_reported else environment.init_ms
         environment.init_reported = True
         environment.used_at = now = self._clock.monotonic()

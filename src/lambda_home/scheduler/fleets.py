@@ -39,6 +39,8 @@ class EnvironmentState(StrEnum):
     STOPPING = "stopping"
 
 
+DEBUGGED_S = 86_400.0
+"""The timeout of what is under a debugger: a day."""
 _S = EnvironmentState
 TRANSITIONS: dict[EnvironmentState, frozenset[EnvironmentState]] = {
     _S.STARTING: frozenset({_S.IDLE, _S.STOPPING}),
@@ -86,6 +88,8 @@ class Environment:
     # Beyond a maximum that was lowered: finishes what runs, takes nothing new.
     draining: bool = False
     deadline: float | None = None
+    # A debugger is attached: nothing of it is overdue meanwhile.
+    debugged: bool = False
     running: dict[str, float] = field(default_factory=dict)
     free: int = 0
     returning: int = 0
@@ -203,7 +207,7 @@ class Fleet:
         """Run an invocation in a free slot; its timeout runs from now."""
         if environment.state is not _S.BUSY:
             environment.move(_S.BUSY, now)
-        deadline = now + self.timeout_s
+        deadline = now + (DEBUGGED_S if environment.debugged else self.timeout_s)
         if environment.invoke_by is not None:
             deadline = min(deadline, environment.invoke_by)
             environment.invoke_by = None
@@ -215,6 +219,21 @@ class Fleet:
             environment.deadline = environment.next_due()
             self.show(environment)
         return Deliver(environment.id, invocation, deadline)
+
+    def debug(self, environment: Environment, now: float, init_s: float) -> None:
+        """A debugger came or went: what runs has no timeout meanwhile, and a whole one then."""
+        starts = environment.state is _S.STARTING
+        limit = init_s if starts else self.timeout_s
+        due = now + (DEBUGGED_S if environment.debugged else limit)
+        environment.running = dict.fromkeys(environment.running, due)
+        if environment.invoke_by is not None:
+            environment.invoke_by = due
+        if environment.returning:
+            environment.return_by = due
+        if starts and environment.deadline is not None:
+            environment.deadline = due
+        elif not starts:
+            environment.deadline = environment.next_due()
 
     def pump(self, now: float) -> list[Instruction]:
         """Deliver what waits to what is free."""

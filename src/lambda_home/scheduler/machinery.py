@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import structlog
 
 from lambda_home.arns import Scope
 from lambda_home.clock import Clock
@@ -18,6 +20,9 @@ from lambda_home.scheduler.pool import PoolLimits
 from lambda_home.scheduler.spares import SpareLimits
 
 T = TypeVar("T")
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+_log = structlog.get_logger(__name__)
 
 SecretValues = Callable[[Scope, frozenset[str]], Mapping[str, str]]
 """The values of those secrets that exist; called in a thread of its own. May raise VaultError."""
@@ -91,3 +96,11 @@ def settle(future: asyncio.Future[T], outcome: T | Exception) -> None:
         future.set_exception(outcome)
     else:
         future.set_result(outcome)
+
+
+async def logged(work: Work) -> None:
+    """Do work that nobody awaits: its failure is logged."""
+    try:
+        await work()
+    except Exception:
+        _log.exception("a task of the scheduler failed")

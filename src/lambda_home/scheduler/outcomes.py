@@ -14,6 +14,10 @@ from lambda_home.invocations import RESPONSE_LIMIT
 from lambda_home.sandboxes.base import Exit
 
 TOO_LARGE = "Function.ResponseSizeTooLarge"
+EXIT_ERROR = "Runtime.ExitError"
+_SHELL_SIGNALS = 128
+INVALID_ENTRYPOINT = "Runtime.InvalidEntrypoint"
+INVALID_WORKING_DIRECTORY = "Runtime.InvalidWorkingDir"
 
 
 def error_payload(error_type: str, message: str, **members: object) -> bytes:
@@ -34,6 +38,8 @@ def timed_out_payload(request_id: str, timeout_s: float) -> bytes:
 
 def exit_message(how: Exit | None) -> str:
     """Why a runtime is gone, as AWS words it."""
+    if how is not None and how.unstartable:
+        return how.unstartable
     if how is not None and how.signal is not None:
         return f"Runtime exited with error: signal: {_signal_text(how.signal)}"
     if how is not None and how.code:
@@ -41,10 +47,35 @@ def exit_message(how: Exit | None) -> str:
     return "Runtime exited without providing a reason"
 
 
+def exit_of(environment_id: str, code: int) -> Exit:
+    """How a process ended that a shell has waited for: 128 + n is a death by signal n."""
+    number = code - _SHELL_SIGNALS
+    if number in _VALID:
+        return Exit(environment_id, signal=number)
+    return Exit(environment_id, code=code)
+
+
+def process_end(code: int) -> str:
+    """Why an extension is gone, by the code that a shell has for it, as AWS words it."""
+    how = exit_of("", code)
+    if how.signal is not None:
+        return f"signal: {_signal_text(how.signal)}"
+    return f"exit status {code}" if code else "exit code 0"
+
+
 def exit_payload(request_id: str, how: Exit | None) -> bytes:
     """The payload of an invocation whose runtime ended under it."""
     message = f"RequestId: {request_id} Error: {exit_message(how)}"
-    return error_payload("Runtime.ExitError", message)
+    return error_payload(exit_type(how), message)
+
+
+def exit_type(how: Exit | None) -> str:
+    """The type of the error that `exit_message` words."""
+    if how is None or not how.unstartable:
+        return EXIT_ERROR
+    text = how.unstartable
+    there = text.startswith(("chdir ", "the working directory "))
+    return INVALID_WORKING_DIRECTORY if there else INVALID_ENTRYPOINT
 
 
 def too_large_payload(limit: int = RESPONSE_LIMIT) -> bytes:
@@ -71,15 +102,27 @@ def billed_ms(duration_ms: float, init_ms: float | None) -> int:
 
 
 def report_line(
-    request_id: str, *, duration_ms: float, memory_mb: int, peak_mb: int, init_ms: float | None
+    request_id: str,
+    *,
+    duration_ms: float,
+    memory_mb: int,
+    peak_mb: int,
+    init_ms: float | None,
+    restore_ms: tuple[float, float] | None = None,
 ) -> str:
-    """The REPORT line; durations in milliseconds, memory in MB, `init_ms` for a cold start only."""
-    billed = billed_ms(duration_ms, init_ms)
+    """The REPORT line; durations in milliseconds, memory in MB, `init_ms` for a cold start only.
+
+    `restore_ms`: of a restore by SnapStart, all of its time, and that of its hooks (billed).
+    """
+    billed = billed_ms(duration_ms, (restore_ms or (0.0, init_ms))[1])
     line = (
         f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\t"
         f"Billed Duration: {billed} ms\tMemory Size: {memory_mb} MB\t"
         f"Max Memory Used: {peak_mb} MB\t"
     )
+    if restore_ms is not None:
+        hooks = math.ceil(restore_ms[1])
+        line += f"Restore Duration: {restore_ms[0]:.2f} ms\tBilled Restore Duration: {hooks} ms\t"
     return line if init_ms is None else f"{line}Init Duration: {init_ms:.2f} ms\t"
 
 

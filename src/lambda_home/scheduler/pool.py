@@ -39,6 +39,7 @@ from lambda_home.scheduler.events import (
     Answered,
     Cause,
     Complete,
+    DebuggerAttached,
     Event,
     Exited,
     Fail,
@@ -105,6 +106,7 @@ class Pool:
             Answered: self._answered,
             InitFailed: self._init_failed,
             Exited: self._ended,
+            DebuggerAttached: self._debugger_attached,
             Retired: self._retired,
             Tick: self._tick,
         }
@@ -208,7 +210,16 @@ class Pool:
             environment.invoke_by = environment.deadline if environment.extended else None
         return []
 
+    def _debugger_attached(self, event: DebuggerAttached) -> list[Instruction]:
+        environment = self._environments.get(event.environment)
+        if environment is not None and environment.state is not _S.STOPPING:
+            environment.debugged = event.attached
+            environment.fleet.debug(environment, event.now, self._init_limit(environment))
+        return []
+
     def _init_limit(self, environment: Environment) -> float:
+        if environment.fleet.plan.init_s is not None:
+            return environment.fleet.plan.init_s
         if environment.extended:
             return environment.fleet.timeout_s
         if environment.provisioned:

@@ -9,21 +9,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 import structlog
 
 from lambda_home.errors import ApiError, ServiceException, ServiceUnavailableException
 from lambda_home.functions import FunctionVersion
 from lambda_home.invocations import Invocation
-from lambda_home.logs import LogText
-from lambda_home.sandboxes.base import Exit, SandboxError
+from lambda_home.sandboxes.base import EntrypointError, Exit, SandboxError
 from lambda_home.scheduler import events as on
-from lambda_home.scheduler.environment_log import AnyLog, EnvironmentLog
+from lambda_home.scheduler import telling
 from lambda_home.scheduler.environments import (
     Delivery,
     Environment,
@@ -32,31 +29,23 @@ from lambda_home.scheduler.environments import (
     Poll,
     RuntimeAnswer,
 )
+from lambda_home.scheduler.extended import Extended
+from lambda_home.scheduler.extensions import ShutdownReason
 from lambda_home.scheduler.finishing import Finisher
 from lambda_home.scheduler.forecasts import Forecasts
-from lambda_home.scheduler.machinery import Machinery, Standing, settle
-from lambda_home.scheduler.output_limit import limited
+from lambda_home.scheduler.machinery import Machinery, Standing, Work, logged, settle
+from lambda_home.scheduler.making import new_environment
+from lambda_home.scheduler.outcomes import INVALID_ENTRYPOINT
 from lambda_home.scheduler.pool import EnvironmentState, Pool
-from lambda_home.scheduler.shared_log import SharedEnvironmentLog
-from lambda_home.scheduler.shutdown import ShutdownPhase
-from lambda_home.scheduler.spares import (
-    Spare,
-    SpareKeeper,
-    SpareParts,
-    SpareSize,
-    new_host,
-)
+from lambda_home.scheduler.restoring import Restoring
+from lambda_home.scheduler.shutdown import ShutdownPhase, settle_reason
+from lambda_home.scheduler.spares import Spare, SpareKeeper, SpareParts, SpareSize
 from lambda_home.scheduler.starting import Starter
 from lambda_home.scheduler.streamed import StreamedAnswer
-from lambda_home.scheduler.system_log import system_log_of
-from lambda_home.scheduler.variables import log_group_of
 
 TICK_S = 0.05
 
 _log = structlog.get_logger(__name__)
-
-Work = Callable[[], Coroutine[Any, Any, None]]
-
 
 _UNKNOWN_FAILURE = "The execution environment could not be started."
 
@@ -80,13 +69,23 @@ class Scheduler:
         self._starts = asyncio.Semaphore(machinery.max_parallel_starts)
         self._closing = False
         self._finisher = Finisher(self._clock, machinery.sandbox, machinery.observers)
+        self.restoring = Restoring(self._clock, self.plan, self._on_deliver, self._reject)
         self._shutdown = ShutdownPhase(machinery.sandbox, machinery.clock)
+        self.extended = Extended(
+            self._clock,
+            machinery.sandbox,
+            self._finisher,
+            self._spawn,
+            self._handle,
+            self._end,
+            self._init_went,
+        )
         made_of = (machinery.sandbox, machinery.preparer, machinery.clock)
         self.spares = SpareKeeper(
             SpareParts(*made_of, machinery.spares, self._spawn, self._is_starting)
         )
         telling = (machinery.secrets, machinery.own_endpoint, machinery.credentials)
-        self._starter = Starter(*made_of, self.spares, self._adopt, *telling)
+        self._starter = Starter(*made_of, self.spares, self._adopt, self.extended.expect, *telling)
         self._perform: dict[type, Callable[..., None]] = {
             on.Start: self._on_start,
             on.Deliver: self._on_deliver,
@@ -243,19 +242,20 @@ class Scheduler:
 
         The first one tells how long the init phase was, and whether its output ends with a fence.
         """
-        now = self._clock.monotonic()
+        environment.park(poll)
+        if self.restoring.goes_on(environment):
+            return
         if environment.init_ms is None:
             if init_fence:
                 self._finisher.await_init(environment)
-            started = environment.started_at if environment.started_at is not None else now
-            environment.is_ready(now, init_ms if init_ms is not None else (now - started) * 1000)
-            self._finisher.tell_init(environment)
-            self._failures.pop(environment.version.run_key, None)
-        environment.park(poll)
+            self.extended.runtime_asks(environment, init_ms)
+            self.restoring.parked(environment, poll)
         if self._environments.get(environment.id) is not environment:
             environment.dismiss()
+        elif environment.extensions or environment.init_ms is None:
+            self.extended.go_on(environment)
         else:
-            self._handle(on.Polled(environment.id, now))
+            self._handle(on.Polled(environment.id, self._clock.monotonic()))
 
     def answer(self, environment: Environment, request_id: str, answer: RuntimeAnswer) -> bool:
         """Take a runtime's answer; False if it is late or not this environment's to give."""
@@ -268,7 +268,7 @@ class Scheduler:
         if not accepted:
             pending.answer = None
         elif environment.slots == 1 and environment.polls:
-            self._handle(on.Polled(environment.id, now))  # it polled before it answered
+            self.extended.go_on(environment)  # it polled before it answered
         return accepted
 
     def answer_begins(
@@ -294,7 +294,7 @@ class Scheduler:
         """Bytes of an environment's output."""
         environment = self._in_sandbox.get(environment_id)
         if environment is not None:
-            environment.log.write(chunk)
+            environment.write(chunk)
 
     def exited(self, how: Exit) -> None:
         """An environment is gone."""
@@ -304,7 +304,7 @@ class Scheduler:
             return
         environment.exit = how
         self._handle(on.Exited(environment.id, self._clock.monotonic()))
-        environment.log.close()
+        environment.close_log()
         self._forget(environment)
 
     # ------------------------------------------------------------------------------ instructions
@@ -318,28 +318,7 @@ class Scheduler:
 
     def _on_start(self, start: on.Start) -> None:
         version = self._versions[start.key]
-        now = datetime.fromtimestamp(self._clock.now(), UTC)
-        stream = f"{now:%Y/%m/%d}/[{version.version}]{start.environment}"
-        group, scope, logs = log_group_of(version), version.scope, self._made_of.logs
-
-        def emit(text: bytes, request_id: str) -> None:
-            logs.append(LogText(scope, group, stream, self._clock.now(), text, request_id))
-
-        system = system_log_of(version)
-        kind = EnvironmentLog if start.slots == 1 else SharedEnvironmentLog
-        log: AnyLog = kind(*limited(emit, system.sift, self._made_of.most_logged_mb))
-        environment = Environment(
-            id=start.environment,
-            sandbox_id=start.environment,
-            host=new_host(),
-            version=version,
-            log=log,
-            system=system,
-            slots=start.slots,
-            provisioned=start.provisioned,
-            meter=self._made_of.metrics.meter(version),
-            asked_at=self._clock.monotonic(),
-        )
+        environment, stream = new_environment(start, version, self._made_of)
         self._environments[environment.id] = environment
         self._by_host[environment.host] = environment
         self._in_sandbox[environment.sandbox_id] = environment
@@ -352,6 +331,10 @@ class Scheduler:
                     if not self._still_wanted(environment):
                         return
                     await self._starter.start(environment, stream)
+        except EntrypointError as error:
+            self._finisher.tell_init(environment, INVALID_ENTRYPOINT)
+            self.exited(Exit(environment.sandbox_id, unstartable=str(error)))
+            return
         except Exception as error:
             if not isinstance(error, (SandboxError, ApiError)):
                 _log.exception("an environment could not be started")
@@ -380,10 +363,17 @@ class Scheduler:
         self._by_host[spare.host] = environment
         self._in_sandbox[spare.id] = environment
 
+    def _init_went(self, key: str, failure: str) -> None:
+        """Remember why no environment of a fleet could be had, or forget it."""
+        if failure:
+            self._failures[key] = failure
+        else:
+            self._failures.pop(key, None)
+            self.restoring.initialised(key)
+
     def _is_starting(self) -> bool:
         """Whether an invocation waits for an environment that is being started."""
-        starting = EnvironmentState.STARTING
-        return any(state is starting for _, _, state in self._pool.environments())
+        return any(s is EnvironmentState.STARTING for _, _, s in self._pool.environments())
 
     def _warm_sizes(self) -> Counter[SpareSize]:
         """How many functions of each size have an environment."""
@@ -405,12 +395,17 @@ class Scheduler:
         if poll is None:
             self._handle(on.Undelivered(environment.id, invocation.request_id, now))
             return
-        pending.delivered_at = now
         environment.give(pending)
+        if poll.restores:
+            self.restoring.begin(pending, deliver, poll)
+            return
+        pending.delivered_at = now
         request_id = invocation.request_id
         start_line = environment.system.start(request_id, environment.version, self._clock.now())
         pending.log = environment.log.begin(request_id, start_line, tail=invocation.tail)
         deadline_ms = int((self._clock.outside() + deliver.deadline - now) * 1000)
+        if environment.telemetry is not None:
+            telling.started(environment, pending, self._clock.now())
         poll.deliver(Delivery(invocation, deadline_ms))
         environment.extensions.invoked(invocation, deadline_ms)
 
@@ -424,7 +419,10 @@ class Scheduler:
         if pending is None:  # turned away while the server stops
             return
         environment = self._environments[fail.environment]
-        environment.extensions.timed_out = fail.cause is on.Cause.TIMED_OUT
+        if fail.cause is on.Cause.TIMED_OUT:
+            environment.extensions.reason = ShutdownReason.TIMEOUT
+            if self.restoring.timed_out(environment):
+                return
         if fail.cause is on.Cause.NOT_STARTED:
             error = environment.start_error
             if not isinstance(error, ApiError):
@@ -446,13 +444,19 @@ class Scheduler:
         if environment is None:
             return
         async with environment.freezer:  # a thaw never overtakes the freeze before it
+            if frozen and environment.telemetry is not None:
+                await environment.telemetry.drained()  # nobody takes it while frozen
             try:
                 await self._made_of.sandbox.freeze(environment.sandbox_id, frozen=frozen)
             except SandboxError as error:
                 _log.warning("freezing failed", container_id=environment_id, reason=str(error))
 
     def _on_stop(self, stop: on.Stop) -> None:
-        environment = self._environments[stop.environment]
+        self._end(self._environments[stop.environment])
+
+    def _end(self, environment: Environment) -> None:
+        environment.ending = True
+        settle_reason(environment)
         if not environment.extensions.close():  # else it talks to the server to its end
             self._by_host.pop(environment.host, None)
             environment.dismiss()
@@ -481,20 +485,14 @@ class Scheduler:
         self._by_host.pop(environment.host, None)
         self._in_sandbox.pop(environment.sandbox_id, None)
         environment.dismiss()
+        self.restoring.gone(environment)
         environment.extensions.gone()
         self._made_of.credentials.end(environment.id)
         self.spares.refill()
 
     def _spawn(self, work: Work) -> asyncio.Task[None]:
         """Run something beside; awaited at close. A failure is logged and ends nothing else."""
-        task = asyncio.get_running_loop().create_task(_logged(work))
+        task = asyncio.get_running_loop().create_task(logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-async def _logged(work: Work) -> None:
-    try:
-        await work()
-    except Exception:
-        _log.exception("a task of the scheduler failed")

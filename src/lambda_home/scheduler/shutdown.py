@@ -1,12 +1,11 @@
 """The end of an environment: at once, or after the shutdown phase of its extensions.
 
-Without extensions it is killed. Those that registered for SHUTDOWN get the event and 2,000 ms to
-say that they are done; where all registered for INVOKE only, the processes get SIGTERM and 500 ms.
-Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
-
-The server does not see single processes: an extension says that it is done by polling again, by
-reporting an error, or by taking the environment along as it exits. One that exits beside a runtime
-that lives on is waited for until the time is over.
+Without extensions it is killed. With internal ones alone the processes get SIGTERM and 500 ms. With
+external ones there are 2,000 ms: the runtime gets SIGTERM and three tenths of them, then those that
+registered for SHUTDOWN hear of it, and whoever is left at the end is killed. One that has done its
+work exits, or polls again.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html; the share of
+the runtime is that of AWS's runtime interface emulator.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from dataclasses import dataclass
 
 from lambda_home.clock import Clock
 from lambda_home.sandboxes.base import Sandbox, SandboxError
+from lambda_home.scheduler import telling
 from lambda_home.scheduler.environments import Environment
-from lambda_home.scheduler.extensions import INTERNAL_S, ShutdownReason
+from lambda_home.scheduler.extensions import INTERNAL_S, RUNTIME_SHARE, ShutdownReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,15 @@ class ShutdownPhase:
     async def stop(self, environment: Environment) -> None:
         """End an environment; returns when it is gone. May be called again while it goes on."""
         sigterm_s = 0.0
+        environment.ending = True
         if environment.extensions:
+            settle_reason(environment)
             await self._thaw(environment)
             grace_s = environment.extensions.grace_s * self.scale
             if grace_s <= INTERNAL_S * self.scale:
                 sigterm_s = grace_s
             else:
-                await self._extensions_end(environment, grace_s)
+                await self._phases(environment, grace_s)
         environment.dismiss()
         await self.sandbox.stop(environment.sandbox_id, sigterm_s)
 
@@ -53,17 +55,36 @@ class ShutdownPhase:
             with suppress(SandboxError):  # it has ended meanwhile, or is killed when time is up
                 await self.sandbox.freeze(environment.sandbox_id, frozen=False)
 
-    async def _extensions_end(self, environment: Environment, grace_s: float) -> None:
-        over = asyncio.Event()
-        deadline_ms = int((self.clock.outside() + grace_s) * 1000)
-        environment.extensions.shut_down(_reason(environment), deadline_ms, over.set)
+    async def _phases(self, environment: Environment, grace_s: float) -> None:
+        extensions = environment.extensions
+        deadline_s = self.clock.outside() + grace_s
         with suppress(TimeoutError):
-            await asyncio.wait_for(over.wait(), grace_s)
+            await asyncio.wait_for(self._runtime_ends(environment), grace_s * RUNTIME_SHARE)
+        telling.extensions_done(environment, self.clock.now())
+        if environment.telemetry is not None:
+            environment.telemetry.flush()
+        over = asyncio.Event()
+        extensions.shut_down(int(deadline_s * 1000), over.set)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), max(0.0, deadline_s - self.clock.outside()))
+
+    async def _runtime_ends(self, environment: Environment) -> None:
+        """Have the supervisor end the runtime; where it has started none there is none to end."""
+        extensions = environment.extensions
+        if not extensions.supervised or not extensions.all_registered:
+            return
+        gone = asyncio.Event()
+        extensions.when_runtime_gone(gone.set)
+        extensions.end_runtime()
+        await gone.wait()
 
 
-def _reason(environment: Environment) -> ShutdownReason:
-    if environment.extensions.timed_out:
-        return ShutdownReason.TIMEOUT
+def settle_reason(environment: Environment) -> None:
+    """Why the environment ends, unless that is known already."""
+    extensions = environment.extensions
+    if extensions.reason is not ShutdownReason.SPINDOWN:
+        return
     if environment.init_error is not None:
-        return ShutdownReason.FAILURE
-    return ShutdownReason.SPINDOWN
+        extensions.reason = ShutdownReason.FAILURE
+    elif environment.init_ms is None or (environment.slots == 1 and extensions.behind):
+        extensions.reason = ShutdownReason.TIMEOUT

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lambda_home.clock import Clock
 from lambda_home.errors import KMSInvalidStateException, KMSNotFoundException
+from lambda_home.packager.image_program import launch_error
 from lambda_home.sandboxes.base import (
     OWN_ENDPOINT,
     CodePreparer,
+    EntrypointError,
     Package,
     Prepared,
     Sandbox,
@@ -20,19 +22,28 @@ from lambda_home.sandboxes.base import (
 from lambda_home.scheduler.environments import Environment
 from lambda_home.scheduler.machinery import Credentials, SecretValues
 from lambda_home.scheduler.spares import Spare, SpareKeeper, SpareSize
-from lambda_home.scheduler.variables import fits_spare, secret_references, variables
+from lambda_home.scheduler.variables import (
+    fits_spare,
+    secret_references,
+    variables,
+    with_image_variables,
+)
 from lambda_home.vault import VaultError
 
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """Starts environments. `adopted` is told when one has taken over a spare's name and host."""
+    """Starts environments. `adopted` is told when one has taken over a spare's name and host.
+
+    `extended` hears of the external extensions that are about to be started in an environment.
+    """
 
     sandbox: Sandbox
     preparer: CodePreparer
     clock: Clock
     spares: SpareKeeper
     adopted: Callable[[Environment, Spare], None]
+    extended: Callable[[Environment, Sequence[str]], None]
     secrets: SecretValues
     own_endpoint: bool
     credentials: Credentials
@@ -73,7 +84,9 @@ class Starter:
         version = environment.version
         if not self.spares.possible(version.runtime) or not fits_spare(version):
             return None
-        return await self.preparer.unpack(Package.of(version))
+        prepared = await self.preparer.unpack(Package.of(version))
+        # Extensions start before the runtime, and a spare's runs already.
+        return None if prepared is None or prepared.extensions else prepared
 
     async def _give(
         self,
@@ -103,6 +116,15 @@ class Starter:
         prepared = await self.preparer.prepare(Package.of(version))
         self._announce(environment)
         environment.started_at = self.clock.monotonic()
+        program = prepared.program
+        if program is not None:
+            whole = with_image_variables(whole, program.variables)
+        if prepared.unstartable:
+            if program is not None:
+                environment.log.platform(launch_error(program, prepared.unstartable))
+            raise EntrypointError(prepared.unstartable)
+        if prepared.extensions:
+            self.extended(environment, prepared.extensions)
         await self.sandbox.start(
             SandboxSpec(
                 id=environment.sandbox_id,
@@ -114,6 +136,8 @@ class Starter:
                 memory_mb=version.memory_mb,
                 tmp_mb=version.tmp_mb,
                 labels={"function": version.name, "version": version.version},
+                extensions=prepared.extensions,
+                program=program,
             )
         )
 
@@ -121,6 +145,8 @@ class Starter:
         """What the environment finds in its variables; the values of secrets are today's."""
         version = environment.version
         kind = "provisioned-concurrency" if environment.provisioned else "on-demand"
+        if version.is_snap_started:
+            kind = "snap-start"
         whole = variables(version, stream=stream, initialization_type=kind)
         whole |= self.credentials.begin(environment.id, version)
         references = secret_references(version)

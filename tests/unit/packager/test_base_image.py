@@ -136,9 +136,23 @@ def test_no_image_at_all_names_both_ways_out() -> None:
         images(FakeDaemon()).find("python3.12")
 
 
-def test_runtime_without_bootstrap_is_refused() -> None:
-    with pytest.raises(SandboxError, match=r"java21 is not supported"):
-        images(FakeDaemon()).find("java21")
+def test_runtime_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(SandboxError, match=r"Runtime cobol85 is not supported"):
+        images(FakeDaemon()).find("cobol85")
+
+
+def test_an_os_only_runtime_runs_in_a_stand_in_of_its_own() -> None:
+    found = images(FakeDaemon(local={"lambda-home/base-provided:bookworm"})).find("rust")
+    assert found.warning == (
+        "rust runs in the local stand-in image lambda-home/base-provided:bookworm, because AWS's"
+        " image public.ecr.aws/lambda/provided:al2023 is not there and cannot be pulled."
+    )
+
+
+def test_a_runtime_of_which_aws_has_no_image_asks_no_registry() -> None:
+    daemon = FakeDaemon(local={"lambda-home/base-nodejs:bookworm"})
+    assert images(daemon).find("nodejs8.10").reference == "lambda-home/base-nodejs:bookworm"
+    assert daemon.asked == []
 
 
 def test_any_image_is_found_without_pulling() -> None:

@@ -18,6 +18,7 @@ from lambda_home.registry.changes import Change, NewFunction
 from lambda_home.registry.database import Database
 from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.sandboxes.base import (
+    ImageError,
     NotNowError,
     Package,
     Prepared,
@@ -45,6 +46,12 @@ class RecordingPreparer:
         if package.runtime in self.refused:
             raise self.refused[package.runtime]
         return Prepared(f"prepared/{package.code_key}")
+
+    async def runs(self, architecture: str) -> bool:
+        return bool(architecture)
+
+    async def resolve_image(self, uri: str) -> str | None:
+        return None if uri else ""
 
     async def bare(self, runtime: str) -> str | None:
         return None if runtime else ""
@@ -128,6 +135,18 @@ def test_code_that_cannot_be_prepared_fails_the_function_with_the_reason(
         assert "install Ruby" in (settled.status.reason or "")
         good = await world.deployer.when_settled(world.create("g"))
         assert good.status.state is State.ACTIVE, "one failure must not end the worker"
+
+    play(tmp_path, scene)
+
+
+def test_an_image_that_cannot_be_had_fails_with_awss_code(tmp_path: Path) -> None:
+    async def scene(world: World) -> None:
+        world.preparer.refused["python3.12"] = ImageError("no such image", "ImageAccessDenied")
+        await world.deployer.open(Nobody())
+        settled = await world.deployer.when_settled(world.create("f", "python3.12"))
+        status = settled.status
+        assert (status.state, status.reason_code) == (State.FAILED, "ImageAccessDenied")
+        assert status.reason == "no such image"
 
     play(tmp_path, scene)
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -261,9 +262,9 @@ def test_a_hundred_callers_share_one_unpacking(
 ) -> None:
     unpacked: list[Path] = []
 
-    def counting(found: Sequence[Piece], target: Path, *, read_only: bool) -> None:
+    def counting(found: Sequence[Piece], target: Path, *, read_only: bool, **more: Any) -> None:
         unpacked.append(target)
-        extract(found, target, read_only=read_only)
+        extract(found, target, read_only=read_only, **more)
 
     monkeypatch.setattr(folder_module, "extract", counting)
     keys = [world.store.put(zip_of({"app.py": f"x = {n}"})).key for n in range(4)]
@@ -285,11 +286,11 @@ def test_a_caller_that_gives_up_does_not_spoil_it_for_the_next(
     begun = [threading.Event(), threading.Event()]
     turns = iter((0, 1))
 
-    def slow(found: Sequence[Piece], target: Path, *, read_only: bool) -> None:
+    def slow(found: Sequence[Piece], target: Path, *, read_only: bool, **more: Any) -> None:
         turn = next(turns)
         begun[turn].set()
         assert gates[turn].wait(30)
-        extract(found, target, read_only=read_only)
+        extract(found, target, read_only=read_only, **more)
 
     monkeypatch.setattr(folder_module, "extract", slow)
 

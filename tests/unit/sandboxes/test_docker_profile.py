@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lambda_home.sandboxes.base import SandboxSpec
+from lambda_home.sandboxes.base import Program, SandboxSpec
 from lambda_home.sandboxes.docker_profile import (
     OUTPUT,
     Owner,
@@ -92,6 +92,24 @@ def test_output_goes_into_a_pipe_where_there_is_one() -> None:
     assert "Entrypoint" not in container_config(SPEC, WIRING, {}, init=True)
 
 
+@pytest.mark.parametrize("output", [None, Path("/p/one")])
+@pytest.mark.parametrize("program", [None, Program(("/b",), ("x",))])
+def test_external_extensions_come_before_whatever_runs(
+    output: Path | None, program: Program | None
+) -> None:
+    spec = replace(SPEC, command=("/b", "x"), program=program, extensions=("one", "two"))
+    config = container_config(spec, replace(WIRING, output=output), {}, init=True)
+    words = config["Entrypoint"]
+    assert isinstance(words, list)
+    assert words[-6:] == ["/opt/extensions", "2", "one", "two", "/b", "x"]
+    assert words[-7] == "lambda-home-supervisor"
+
+
+def test_listeners_within_are_found_by_name() -> None:
+    config = container_config(SPEC, WIRING, {}, init=True)
+    assert (config["Hostname"], config["Domainname"]) == ("sandbox", "localdomain")
+
+
 def test_a_spare_sees_its_own_folders_read_only() -> None:
     config = container_config(
         SPEC, WIRING, {}, init=True, folders=Folders(Path("/t/task"), Path("/t/opt"))
@@ -101,3 +119,27 @@ def test_a_spare_sees_its_own_folders_read_only() -> None:
     mounts = {mount["Target"]: (mount["Source"], mount["ReadOnly"]) for mount in host["Mounts"]}
     assert mounts == {"/var/task": ("/t/task", True), "/opt": ("/t/opt", True)}
     assert "/opt" not in str(container_config(SPEC, WIRING, {}, init=True))
+
+
+def test_a_functions_own_image_runs_its_program_in_its_folder() -> None:
+    spec = replace(SPEC, program=Program(("/entry",), ("a.b",), "/app"))
+    config = container_config(spec, WIRING, {}, init=True)
+    assert (config["Entrypoint"], config["WorkingDir"]) == (["/entry", "a.b"], "/app")
+    piped = container_config(spec, replace(WIRING, output=Path("/p/one")), {}, init=True)
+    assert piped["Entrypoint"] == [
+        "/bin/sh",
+        "-c",
+        f'exec "$@" >{OUTPUT} 2>&1',
+        "sh",
+        "/entry",
+        "a.b",
+    ]
+    assert (config["User"], config["WorkingDir"]) == ("1000:1000", "/app")
+
+
+def test_volumes_that_an_image_declares_are_read_only() -> None:
+    for name, expected in (("keeper", ["keeper:ro"]), ("", [])):
+        spec = replace(SPEC, program=Program(("/entry",), volumes_from=name))
+        host = container_config(spec, WIRING, {}, init=True)["HostConfig"]
+        assert isinstance(host, dict)
+        assert host["VolumesFrom"] == expected

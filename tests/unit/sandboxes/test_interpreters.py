@@ -12,7 +12,6 @@ from lambda_home.sandboxes.interpreters import (
     Interpreter,
     Search,
     choose,
-    family,
     find,
     installed,
 )
@@ -76,7 +75,7 @@ def test_node_follows_the_same_rule(
     found = tuple(
         Interpreter("nodejs", Path(f"/n{v[0]}/bin/node"), v, Path(f"/n{v[0]}")) for v in versions
     )
-    best = choose(wanted, found)
+    best = choose((wanted,), found)
     assert (best.version if best else None) == chosen
 
 
@@ -98,9 +97,11 @@ def test_a_stand_in_says_what_runs_and_what_to_install(tmp_path: Path) -> None:
             "no Python was found. Install Python 3.12 (for example `pyenv install 3.12`",
         ),
         ("nodejs22.x", "no Node.js was found. Install Node.js 22 (for example `nvm install 22`)"),
-        ("ruby3.3", "ruby3.3 cannot run as a process"),
+        ("ruby3.3", "no Ruby was found. Install Ruby 3.3 (for example `rbenv install 3.3`)"),
+        ("java21", "(for example `apt-get install openjdk-21-jre-headless`)"),
+        ("dotnet8", "dotnet8 cannot run as a process: only runtimes of Python, Node.js,"),
         ("python2.7", "python2.7 cannot run as a process"),
-        ("provided.al2023", "sandbox.kind = docker"),
+        ("cobol85", "sandbox.kind = docker"),
     ],
 )
 def test_what_cannot_run_says_what_to_do(tmp_path: Path, runtime: str, message: str) -> None:
@@ -157,9 +158,46 @@ def test_places_are_read_from_the_servers_environment() -> None:
     assert Search.of({}).pyenv == Path("/nonexistent/.pyenv")
 
 
-@pytest.mark.parametrize(("runtime", "kind"), [("python3.9", "python"), ("nodejs18.x", "nodejs")])
-def test_the_family_is_read_from_the_runtimes_name(runtime: str, kind: str) -> None:
-    assert family(runtime) == kind
+@pytest.mark.parametrize("runtime", ["provided.al2", "provided.al2023", "rust", "go1.x"])
+def test_a_package_with_its_own_program_needs_nothing(tmp_path: Path, runtime: str) -> None:
+    found = find(runtime, search(tmp_path))
+    assert (found.family, found.program, found.folders, found.note) == ("provided", "", (), "")
+    assert not found.has_own_folder
+
+
+def test_what_is_too_old_for_our_bootstrap_never_stands_in(tmp_path: Path) -> None:
+    python(tmp_path / "p", (3, 7, 17))
+    with pytest.raises(SandboxError, match="no Python was found"):
+        find("python3.8", search(tmp_path, tmp_path / "p" / "bin"))
+
+
+def test_ruby_stays_where_it_was_installed(tmp_path: Path) -> None:
+    prefix = tmp_path / "rbenv" / "versions" / "3.4.1"
+    answer = "\\n".join(("3.4.1", f"{prefix}/bin/ruby", str(prefix)))
+    script(prefix / "bin" / "ruby", f"#!/bin/sh\nprintf '{answer}\\n'\n")
+    where = Search((), pyenv=tmp_path, nvm=tmp_path, rbenv=tmp_path / "rbenv")
+    found = find("ruby3.3", where)
+    assert (found.version, found.path, found.prefix) == ((3, 4, 1), prefix / "bin/ruby", prefix)
+    assert found.fixed
+    assert not found.has_own_folder
+    assert "running on Ruby 3.4.1" in found.note
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [('"17.0.12"', (17, 0, 12)), ('"1.8.0_402"', (8, 0, 402)), ('"25"', (25, 0, 0))],
+)
+def test_java_says_its_version_in_its_release_file(
+    tmp_path: Path, said: str, version: tuple[int, ...]
+) -> None:
+    home = tmp_path / "jdk"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "java").write_bytes(b"\x7fELF")
+    (home / "bin" / "java").chmod(0o755)
+    (home / "release").write_text(f"IMPLEMENTOR=X\nJAVA_VERSION={said}\n")
+    found = find(f"java{version[0]}", Search((), pyenv=tmp_path, nvm=tmp_path, java_home=home))
+    assert (found.version, found.prefix, found.note) == (version, home, "")
+    assert found.has_own_folder
 
 
 def test_a_system_interpreter_needs_no_more_folders() -> None:

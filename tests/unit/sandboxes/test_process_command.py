@@ -101,4 +101,4 @@ def test_a_closed_group_keeps_the_program_from_starting(tmp_path: Path) -> None:
 
 
 def test_the_environments_name_leads_to_loopback() -> None:
-    assert "127.0.0.1 name.test\n" in hosts_file("name.test")
+    assert "127.0.0.1 name.test\n" in hosts_file("name.test", "127.7.7.7")

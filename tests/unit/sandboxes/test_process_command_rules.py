@@ -108,11 +108,34 @@ def test_the_interpreter_is_at_var_lang() -> None:
     assert has(options(PYENV), "--ro-bind", "/n/22", "/var/lang")
 
 
+def test_a_java_of_the_system_is_at_var_lang_with_its_settings() -> None:
+    home, settings = Path("/usr/lib/jvm/java-17"), Path("/etc/java-17-openjdk")
+    java = Interpreter("java", home / "bin/java", (17, 0, 12), home, also=(settings,))
+    found = options(java)
+    assert has(found, "--ro-bind", "/usr/lib/jvm/java-17", "/var/lang")
+    assert has(found, "--ro-bind", "/etc/java-17-openjdk", "/etc/java-17-openjdk")
+
+
+def test_a_ruby_that_must_stay_is_shown_where_it_is() -> None:
+    prefix = Path("/home/u/.rbenv/versions/3.4.1")
+    ruby = Interpreter("ruby", prefix / "bin/ruby", (3, 4, 1), prefix, fixed=True)
+    found = options(ruby)
+    assert has(found, "--ro-bind", str(prefix), str(prefix))
+    assert has(found, "--symlink", str(prefix / "bin/ruby"), "/var/lang/bin/ruby")
+
+
+def test_where_packages_bring_their_program_var_lang_is_empty() -> None:
+    found = options(Interpreter("provided", Path("/usr"), (), Path("/usr")))
+    assert has(found, "--dir", "/var/lang/bin")
+    assert not any(word.startswith("/var/lang/bin/") for word in found)
+
+
 def test_the_small_files_name_the_host_and_one_user() -> None:
-    assert hosts_file("a.b").splitlines() == [
+    assert hosts_file("a.b", "127.1.2.3").splitlines() == [
         "127.0.0.1 localhost",
         "::1 localhost",
         "127.0.0.1 a.b",
+        "127.1.2.3 sandbox.localdomain sandbox",
     ]
     assert passwd_file(60_001).split(":")[2:4] == ["60001", "60001"]
     assert len(passwd_file(60_001).splitlines()) == len(group_file(60_001).splitlines()) == 1

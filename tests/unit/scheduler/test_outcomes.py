@@ -47,6 +47,14 @@ def test_the_end_of_a_runtime_reads_as_on_aws(how: Exit | None, message: str) ->
     }
 
 
+def test_what_could_not_be_started_reads_as_on_aws() -> None:
+    how = Exit("e", unstartable="fork/exec /var/task/bootstrap: permission denied")
+    assert json.loads(outcomes.exit_payload(ID, how)) == {
+        "errorType": "Runtime.InvalidEntrypoint",
+        "errorMessage": f"RequestId: {ID} Error: {how.unstartable}",
+    }
+
+
 @pytest.mark.parametrize("number", [0, 1, 64, 65, 200, -1])
 def test_any_signal_number_has_words(number: int) -> None:
     message = outcomes.exit_message(Exit("e", signal=number))
@@ -97,3 +105,14 @@ def test_time_is_billed_by_the_begun_millisecond(
     duration_ms: float, init_ms: float | None, billed: int
 ) -> None:
     assert f"\tBilled Duration: {billed} ms\t" in report(duration_ms, init_ms)
+
+
+def test_a_report_of_a_restored_environment_bills_the_hooks_and_has_no_init() -> None:
+    line = outcomes.report_line(
+        ID, duration_ms=11.14, memory_mb=512, peak_mb=99, init_ms=None, restore_ms=(562.49, 132.1)
+    )
+    assert line == (
+        f"REPORT RequestId: {ID}\tDuration: 11.14 ms\tBilled Duration: 144 ms\t"
+        "Memory Size: 512 MB\tMax Memory Used: 99 MB\t"
+        "Restore Duration: 562.49 ms\tBilled Restore Duration: 133 ms\t"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from fakes import (
     EchoingSandbox,
     FailingPreparer,
     FakeRuntime,
+    ReadyPreparer,
     SlowlyFreezingSandbox,
     SlowSandbox,
     until,
@@ -19,11 +21,21 @@ from fakes import (
 from unit.scheduler.stage import Stage, play
 
 from lambda_home.errors import ServiceException, ServiceUnavailableException
-from lambda_home.sandboxes.base import Exit, SandboxError
+from lambda_home.sandboxes.base import Exit, Package, Prepared, SandboxError
 from lambda_home.scheduler.environments import Outcome, RuntimeAnswer
 from lambda_home.scheduler.pool import EnvironmentState, PoolLimits
 
 S = EnvironmentState
+
+
+class UnstartablePreparer(ReadyPreparer):
+    """Its packages bring a program without the exec bit."""
+
+    async def prepare(self, package: Package) -> Prepared:
+        return replace(
+            await super().prepare(package),
+            unstartable="fork/exec /var/task/bootstrap: permission denied",
+        )
 
 
 def test_an_invocation_starts_an_environment_and_gets_its_answer() -> None:
@@ -84,6 +96,20 @@ def test_a_failed_start_fails_one_caller_and_the_next_environment_serves_the_oth
         assert await second == Outcome(b"fine")
 
     play(scene, sandbox=lambda: BrokenSandbox(1, error))
+
+
+def test_what_cannot_be_started_ends_at_once_in_awss_words() -> None:
+    async def scene(stage: Stage) -> None:
+        for request_id in ("r1", "r2"):
+            outcome = await stage.run(request_id)
+            assert outcome.error_type == "Runtime.InvalidEntrypoint"
+            assert json.loads(outcome.payload)["errorMessage"] == (
+                f"RequestId: {request_id} Error: fork/exec /var/task/bootstrap: permission denied"
+            )
+        assert stage.sandbox.verbs == []
+        assert list(stage.scheduler.pool.environments()) == []
+
+    play(scene, preparer=UnstartablePreparer())
 
 
 def test_a_sandbox_that_never_starts_fails_every_caller() -> None:

@@ -179,3 +179,43 @@ def test_lines_of_several_at_a_time_are_given_with_their_marks() -> None:
     log.begin("r2", "start 2", tail=False)
     log.write(b'\x1eFROM r1\x1ea\nno mark\n\x1eFROM r2\x1eb\n\x1eFROM r1\x1e{"n": 1}\n')
     assert given == [(b"start 2", "r2"), (b"a", "r1"), (b"no mark", ""), (b"b", "r2")]
+
+
+@pytest.mark.parametrize(
+    ("error", "debug", "info"),
+    [
+        ("", ["restoreRuntimeDone", "restoreReport"], ["restoreReport"]),
+        ("Runtime.AfterRestoreError", *[["restoreRuntimeDone", "restoreReport"]] * 2),
+    ],
+)
+def test_a_restore_is_written_by_level(error: str, debug: list[str], info: list[str]) -> None:
+    for level, expected in (("DEBUG", debug), ("INFO", info)):
+        assert types(JsonLog(level, "INFO").restore_end(12.3, error, AT)) == expected
+    assert types(JsonLog("INFO", "INFO").restore_start(VERSION, AT)) == ["restoreStart"]
+    (line,) = JsonLog("INFO", "INFO", snap_started=True).init_start(
+        VERSION, provisioned=False, now=AT
+    )
+    assert json.loads(line)["record"]["initializationType"] == "snap-start"
+
+
+def test_a_restored_environments_report_has_both_durations() -> None:
+    report = Report("r1", 11.14, 128, 40, restore_ms=(562.49, 132.1))
+    (line,) = JsonLog("INFO", "INFO").end(report, (), AT)
+    metrics = json.loads(line)["record"]["metrics"]
+    assert (metrics["restoreDurationMs"], metrics["billedRestoreDurationMs"]) == (562.49, 133)
+    assert metrics["billedDurationMs"] == 144
+    assert "initDurationMs" not in metrics
+
+
+def test_a_restore_reads_as_on_aws() -> None:
+    assert TEXT.init_report(12.345) == "INIT_REPORT Init Duration: 12.35 ms"
+    assert TEXT.restore_start(VERSION, AT) == ["RESTORE_START Runtime Version: python3.12"]
+    assert TEXT.restore_end(1.5, "", AT) == ["RESTORE_REPORT Restore Duration: 1.50 ms"]
+    assert TEXT.restore_end(1.5, "T", AT) == [
+        "RESTORE_REPORT Restore Duration: 1.50 ms\tStatus: error\tError Type: T"
+    ]
+
+
+def test_an_image_has_no_runtime_version() -> None:
+    image = replace(VERSION, package_type="Image", runtime="")
+    assert TEXT.init_start(image, provisioned=False, now=AT) == []

@@ -8,7 +8,13 @@ import pytest
 
 from lambda_home.arns import Scope
 from lambda_home.functions import Code, FunctionVersion
-from lambda_home.scheduler.variables import RESERVED, log_group_of, variables
+from lambda_home.scheduler.variables import (
+    RESERVED,
+    fits_spare,
+    log_group_of,
+    variables,
+    with_image_variables,
+)
 
 VERSION = FunctionVersion(
     scope=Scope("123456789012", "eu-west-1"),
@@ -104,6 +110,36 @@ def test_node_functions_find_modules_of_their_major_version(runtime: str, major:
     assert found["AWS_EXECUTION_ENV"] == f"AWS_Lambda_{runtime}"
 
 
+@pytest.mark.parametrize(
+    ("runtime", "told"),
+    [
+        ("provided.al2", False),
+        ("provided.al2023", False),
+        ("java21", True),
+        ("ruby3.4", True),
+        ("go1.x", True),
+        ("rust", True),
+    ],
+)
+def test_only_runtimes_with_a_language_are_named(runtime: str, *, told: bool) -> None:
+    found = variables(replace(VERSION, runtime=runtime), stream="s")
+    assert found.get("AWS_EXECUTION_ENV") == (f"AWS_Lambda_{runtime}" if told else None)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "fits"),
+    [
+        ("python3.12", True),
+        ("nodejs22.x", True),
+        ("ruby3.4", True),
+        ("provided.al2023", False),
+        ("dotnet8", False),
+    ],
+)
+def test_spares_are_for_runtimes_that_preload(runtime: str, *, fits: bool) -> None:
+    assert fits_spare(replace(VERSION, runtime=runtime)) == fits
+
+
 def test_the_log_group_is_the_functions_own_where_it_names_one() -> None:
     named = replace(VERSION, documents={"LoggingConfig": {"LogGroup": "/mine"}})
     assert log_group_of(named) == "/mine"
@@ -131,3 +167,18 @@ def test_runtimes_are_told_to_log_json_only_where_that_is_asked_for() -> None:
 def test_the_way_of_starting_can_be_told() -> None:
     found = variables(VERSION, stream="s", initialization_type="provisioned-concurrency")
     assert found["AWS_LAMBDA_INITIALIZATION_TYPE"] == "provisioned-concurrency"
+
+
+def test_an_image_has_its_own_variables_below_the_functions_and_lambdas() -> None:
+    version = replace(
+        VERSION, runtime="", handler="", package_type="Image", environment={"A": "function"}
+    )
+    own = variables(version, stream="s")
+    assert not {"PATH", "LANG", "LD_LIBRARY_PATH", "_HANDLER", "AWS_EXECUTION_ENV"} & own.keys()
+    of_image = [("A", "image"), ("B", "image"), ("PATH", "/image"), ("TZ", "image")]
+    whole = with_image_variables(own, [*of_image, ("AWS_REGION", "image"), ("_HANDLER", "image")])
+    assert (whole["A"], whole["B"], whole["PATH"]) == ("function", "image", "/image")
+    assert (whole["AWS_REGION"], whole["TZ"]) == ("eu-west-1", "image")
+    assert "_HANDLER" not in whole
+    assert with_image_variables(own, [])["TZ"] == ":UTC"
+    assert "PATH" not in with_image_variables(own, [])
