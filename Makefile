@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.lambda-home-setup
 .DEFAULT_GOAL := help
 
-.PHONY: help setup run demo test test-slow test-fuzz soak check bench bench-check bench-accept base-images lock recipe-tools docs wheel wheelhouse image clean
+.PHONY: help setup run demo test test-slow test-languages test-fuzz soak check bench bench-check bench-accept base-images java-client layers php-layer deno-layer bun-layer lock recipe-tools docs wheel wheelhouse image clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,10 +22,13 @@ demo: setup ## Create and invoke a Python and a Node.js function, print timings,
 	@$(BIN)/python scripts/demo.py $(ARGS)
 
 test: setup ## Run the tests that this machine can run, two files at a time
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not languages" $(ARGS)
 
 test-slow: setup ## Run the few that take long: crashes, restarts under load, power cuts, pages of the documentation
-	@$(BIN)/pytest -n 2 --dist loadfile -m slow $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile -m "slow and not languages" $(ARGS)
+
+test-languages: setup ## Run those that compile functions of other languages, or fetch what runs them (many minutes the first time)
+	@$(BIN)/pytest -n 2 --dist loadfile -m languages $(ARGS)
 
 test-fuzz: setup ## Send 20,000 requests made from AWS's model (FUZZ_REQUESTS, FUZZ_SEED: how many, which)
 	@FUZZ_REQUESTS=$${FUZZ_REQUESTS:-20000} $(BIN)/pytest -q tests/fuzz $(ARGS)
@@ -49,7 +52,15 @@ bench-check: setup ## Fail if a ratio is a quarter worse than in the accepted ru
 bench-accept: setup ## Make bench/results.json the accepted run
 	@$(BIN)/python bench/gate.py accept $(ARGS)
 
-base-images: setup ## Make local stand-ins for AWS's base images (needs root and debootstrap)
+java-client: ## Fetch AWS's Java runtime client (needs Maven and a JDK)
+	@scripts/java-client/build
+
+layers: php-layer deno-layer bun-layer ## Make layers that run PHP, Deno and Bun on provided.al2023 (php-layer: one of them)
+
+php-layer deno-layer bun-layer: setup
+	@$(BIN)/python scripts/runtime_layer.py $(@:-layer=) dist/$@.zip $(ARGS)
+
+base-images: setup java-client ## Make local stand-ins for AWS's base images (needs root and debootstrap)
 	@scripts/base-images $(ARGS)
 
 lock: setup ## Pin all dependencies anew, with hashes
@@ -96,4 +107,4 @@ image: wheelhouse wheel ## Build the server's image (IMAGE, IMAGE_BASE: its name
 		- < dist/context.tar; code=$$?; rm -f dist/context.tar; exit $$code
 
 clean: ## Remove .venv, caches and build results (not data/)
-	rm -rf $(VENV) .recipe-tools dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .recipe-tools runtimes/java/client dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis

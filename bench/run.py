@@ -38,7 +38,9 @@ from bench.logs import logs  # noqa: E402
 from bench.memory import memory, starting  # noqa: E402
 from bench.primes import primes  # noqa: E402
 from bench.registry import registry  # noqa: E402
+from bench.reload import reload  # noqa: E402
 from bench.resetting import reset  # noqa: E402
+from bench.runtimes import runtimes  # noqa: E402
 from bench.servers import hardware  # noqa: E402
 from bench.streaming import streaming  # noqa: E402
 
@@ -51,6 +53,8 @@ SECTIONS: Mapping[str, Section] = {
     "cold": cold,
     "burst": burst,
     "create": creation,
+    "reload": reload,
+    "runtimes": runtimes,
     "registry": registry,
     "async": asynchronous,
     "streaming": streaming,

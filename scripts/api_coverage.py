@@ -36,16 +36,16 @@ STORED_ONLY: Final[Mapping[str, str]] = {
     "RuntimeManagement": "runtimes are those of the machine or its images",
 }
 _NO_EFFECT: Final = (
-    "no effect: VpcConfig, FileSystemConfigs, KMSKeyArn, TracingConfig, SnapStart,"
-    " DurableConfig, RuntimeConfig, AcceleratorConfig, ImageConfig; of CapacityProviderConfig only"
+    "no effect: VpcConfig, FileSystemConfigs, KMSKeyArn, TracingConfig,"
+    " DurableConfig, RuntimeConfig, AcceleratorConfig; of CapacityProviderConfig only"
     " the concurrency has one"
 )
 
 # What a member of an operation that works does not do.
 NOTES: Final[Mapping[str, str]] = {
-    "CreateFunction": f"{_NO_EFFECT}; Architectures have none; container images are kept, not run",
+    "CreateFunction": f"{_NO_EFFECT}; container images run in Docker only",
     "UpdateFunctionConfiguration": _NO_EFFECT,
-    "UpdateFunctionCode": "no effect: Architectures; container images are kept, not run",
+    "UpdateFunctionCode": "container images run in Docker only",
     "Invoke": "DurableExecutionName is ignored",
     "ListFunctions": "MasterRegion is ignored",
     "PutFunctionScalingConfig": "on every version, not only on managed instances",

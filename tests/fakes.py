@@ -108,6 +108,12 @@ class ReadyPreparer:
     async def prepare(self, package: Package) -> Prepared:
         return Prepared(f"{package.runtime}:{package.code_key}", ",".join(package.layer_keys))
 
+    async def runs(self, architecture: str) -> bool:
+        return bool(architecture)
+
+    async def resolve_image(self, uri: str) -> None:
+        del uri
+
     async def bare(self, runtime: str) -> str | None:
         return runtime
 
@@ -174,6 +180,9 @@ class QuietSandbox:
     async def freeze(self, environment_id: str, *, frozen: bool) -> None:
         del environment_id
         self.verbs.append("freeze" if frozen else "thaw")
+
+    async def reach(self, environment_id: str, port: int) -> tuple[str, int] | None:
+        return ("127.0.0.1", port) if environment_id in self.running else None
 
     def collect(self, environment_id: str) -> None:
         del environment_id
@@ -266,6 +275,8 @@ class EchoingSandbox(QuietSandbox):
 
 class WaitingPoll:
     """A parked poll that somebody awaits."""
+
+    restores = False
 
     def __init__(self, runtime: FakeRuntime) -> None:
         self._runtime = runtime

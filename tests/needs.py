@@ -88,4 +88,7 @@ CHECKS: Final[Mapping[str, Callable[[], str | None]]] = {
     "nft": partial(_program, "nft", "nftables"),
     "iptables": partial(_program, "iptables-restore", "iptables"),
     "systemd": partial(_program, "systemd-analyze", "systemd"),
+    "ruby": partial(_program, "ruby", "ruby"),
+    "php": partial(_program, "php", "php-cli"),
+    "javac": partial(_program, "javac", "openjdk-17-jdk-headless"),
 }

@@ -117,8 +117,14 @@ class FunctionSettings(Section):
     transition_ms: Annotated[int, Field(ge=0)]
     strict_states: bool
     endpoint_url: bool
+    ignore_architecture: bool
     role: Literal["admin", "deployer", "invoker", "viewer"]
     check_roles: bool
+    allow_deprecated_runtimes: bool
+    hot_reload_bucket: str
+    hot_reload_folders: tuple[Annotated[str, Field(pattern=r"^/")], ...]
+    hot_reload_ignore: tuple[str, ...]
+    hot_reload_poll_ms: Annotated[int, Field(ge=0)]
 
 
 class IdleSettings(Section):
@@ -194,6 +200,22 @@ class TracingSettings(Section):
     otlp_endpoint: Url
 
 
+class BuildSettings(Section):
+    """How deployment packages are made of sources."""
+
+    workers: Positive
+    timeout_s: Seconds
+    sandbox: Literal["auto", "docker", "process"]
+    memory_mb: Annotated[int, Field(ge=64)]
+    tmp_mb: Positive
+    disk_mb: Positive
+    log_mb: Positive
+    cache_mb: Annotated[int, Field(ge=0)]
+    keep: Positive
+    images: dict[str, str]
+    variables: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str]
+
+
 class TestingSettings(Section):
     """What only tests of one's own need."""
 
@@ -228,6 +250,7 @@ class Settings(BaseSettings):
     logs: LogSettings
     logging: LoggingSettings
     tracing: TracingSettings
+    builds: BuildSettings
     testing: TestingSettings
 
 

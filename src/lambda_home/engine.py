@@ -8,12 +8,19 @@ import random
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from lambda_home.access.function_credentials import FunctionCredentials
 from lambda_home.access.keys import EnvironmentCredentials
 from lambda_home.access.roles import Role
-from lambda_home.clock import Clock
-from lambda_home.config import Settings
+from lambda_home.builds.queue import Builds, QueueRules
+from lambda_home.builds.workshop import workshop
+from lambda_home.clock import Clock, SystemClock
+from lambda_home.config import FunctionSettings, Settings
+from lambda_home.debugging.sessions import Debugging, Running, RunningFunctions, Sessions
+from lambda_home.hot_reload.folders import FolderRules
+from lambda_home.hot_reload.reloading import HotReload, HotReloadRules, Parts
 from lambda_home.invoker.admission import Admission
 from lambda_home.invoker.async_queue import AsyncQueue
 from lambda_home.invoker.delivery import Deliverer
@@ -84,6 +91,9 @@ class Engine:
     statistics: Statistics
     invocation_log: InvocationLog
     tracing: Tracing | None
+    builds: Builds
+    hot_reload: HotReload
+    debugging: Debugging
 
     async def work(self, stack: AsyncExitStack, grace_s: float) -> None:
         """Begin what goes on by itself; `stack` ends it, running invocations get `grace_s`."""
@@ -97,12 +107,18 @@ class Engine:
             self.changes.also(sizes.changed)
             await sizes.open()
             stack.push_async_callback(sizes.close)
-        await self.deployer.open(self.scheduler)
+        self.deployer.initialise = self.scheduler.restoring.take
+        await self.deployer.open(self.debugging)
+        stack.push_async_callback(self.debugging.close)
         stack.push_async_callback(self.deployer.close)
+        await self.hot_reload.open()
+        stack.push_async_callback(self.hot_reload.close)
         await stack.enter_async_context(self.provisioner)
         stack.callback(self.services.close)
         await self.events.open()
         stack.push_async_callback(self.events.close)
+        await asyncio.to_thread(self.builds.open)
+        stack.push_async_callback(asyncio.to_thread, self.builds.close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +129,7 @@ class Kept:
     store: CodeStore
     logs: LogStore
     vault: Vault
+    builds: Path
 
 
 def build(settings: Settings, kept: Kept, chosen: Chosen, clock: Clock) -> Engine:
@@ -157,7 +174,9 @@ def build(settings: Settings, kept: Kept, chosen: Chosen, clock: Clock) -> Engin
     admission = Admission(settings.limits.max_global_concurrency)
     aliases = Aliases(database, changes.told)
     provisioned = ProvisionedConcurrency(database, changes.told)
-    sources = Sources(registry, configs, aliases)
+    sessions = Sessions()
+    run = RunningFunctions(database, changes.told, sessions)
+    sources = Sources(run, configs, aliases)
     provisioner = Provisioner(
         sources,
         scheduler,
@@ -173,7 +192,7 @@ def build(settings: Settings, kept: Kept, chosen: Chosen, clock: Clock) -> Engin
         strict_states=settings.functions.strict_states,
     )
     draw = EvenDraws(random.random())  # noqa: S311  nothing secret
-    invoker = Invoker(registry, resolver, admission, scheduler, clock.monotonic, draw)
+    invoker = Invoker(run, resolver, admission, scheduler, clock.monotonic, draw)
     retrying = settings.asynchronous
     policy = Policy(retrying.retry_base_s, retrying.max_event_age_s)
     event_settings = EventSettings(registry, configs, policy)
@@ -199,6 +218,11 @@ def build(settings: Settings, kept: Kept, chosen: Chosen, clock: Clock) -> Engin
         registry, scheduler, events, resolver, logs, chosen.sandbox.name, chosen.statistics
     )
     changes.listen(invoker, deployer, provisioner)
+    parts_of_reload = Parts(registry, configs, store, deployer, logs, clock)
+    hot_reload = HotReload(parts_of_reload, _hot_reload_rules(settings.functions))
+    changes.also(hot_reload.registry_changed)
+    running = Running(scheduler, clock, chosen.sandbox.name == "docker")
+    debugging = Debugging(sessions, registry, store, running, changes.told)
     return Engine(
         registry=registry,
         configs=configs,
@@ -225,7 +249,23 @@ def build(settings: Settings, kept: Kept, chosen: Chosen, clock: Clock) -> Engin
         statistics=Statistics(metrics, parts, clock.monotonic),
         invocation_log=invocation_log,
         tracing=tracing,
+        hot_reload=hot_reload,
+        debugging=debugging,
+        builds=_builds(settings, kept, resources, chosen.sandbox.name),
     )
+
+
+def _builds(settings: Settings, kept: Kept, resources: Resources, sandbox: str) -> Builds:
+    rules = settings.builds
+    making = partial(workshop, settings, kept.builds, sandbox)
+    queue_rules = QueueRules(rules.workers, rules.keep, rules.log_mb)
+    return Builds(resources, kept.builds, making, queue_rules, SystemClock().now)
+
+
+def _hot_reload_rules(functions: FunctionSettings) -> HotReloadRules:
+    roots = tuple(os.path.realpath(root) for root in functions.hot_reload_folders)
+    folders = FolderRules(functions.hot_reload_bucket, roots)
+    return HotReloadRules(folders, functions.hot_reload_ignore, functions.hot_reload_poll_ms)
 
 
 def _credentials(settings: Settings, temporary: EnvironmentCredentials) -> Credentials:

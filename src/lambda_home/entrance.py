@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable
@@ -40,8 +41,11 @@ from lambda_home.health import Health
 from lambda_home.operations.reset import Reset
 from lambda_home.user_api.app import UserApi
 from lambda_home.user_api.audit_admin import audit_routes
+from lambda_home.user_api.build_deploying import deploying
+from lambda_home.user_api.builds_admin import build_routes
 from lambda_home.user_api.clock_admin import Passage, clock_routes
 from lambda_home.user_api.code_links import CodeLinks
+from lambda_home.user_api.debug_admin import debug_routes
 from lambda_home.user_api.invoke import InvokeRoutes
 from lambda_home.user_api.keys_admin import key_routes
 from lambda_home.user_api.logs_admin import log_routes
@@ -94,7 +98,8 @@ def build_entrance(
     others = CrossAccount(engine.policies)
     backend = _backend(settings, engine)
     streaming = ResponseStreamEndpoint(invoker, gate, others)
-    user_api = UserApi(backend, streaming, gate, settings.defaults, health.report)
+    user_api = UserApi(backend, streaming, gate, settings.defaults, health.report, engine.clock.now)
+    engine.builds.deploy = deploying(backend, asyncio.get_running_loop())
     book = _route_book(settings, engine)
     logs, subscriptions = _logs(engine)
     for router in (
@@ -108,6 +113,8 @@ def build_entrance(
         metrics_routes(engine.statistics),
         stats_routes(engine.statistics),
         log_level_routes(engine.invocation_log),
+        build_routes(engine.builds, backend),
+        debug_routes(engine.debugging, engine.hot_reload),
     ):
         user_api.include_router(router)
     if isinstance(engine.clock, VirtualClock):
@@ -167,6 +174,7 @@ def _reset(engine: Engine, book: RouteBook, beside: Beside, subscriptions: Subsc
     def reload() -> None:
         book.load()
         subscriptions.reload()
+        engine.builds.forget_removed()
 
     return Reset(
         clearing=engine.clearing,
@@ -202,4 +210,5 @@ def _backend(settings: Settings, engine: Engine) -> Backend:
         policies=engine.policies,
         rules=settings.functions,
         invoker=engine.invoker,
+        hot_reload=engine.hot_reload,
     )

@@ -15,6 +15,9 @@ The class name is AWS's error code, as botocore's model and `x-amzn-ErrorType` s
         ├── TooManyTagsException         400
         ├── InvalidRequestContentException   400  the invoke payload is not JSON
         ├── RecursiveInvocationException 400  a function came up in a loop too often
+        ├── SnapStartException           400  a hook after SnapStart's restore failed
+        ├── SnapStartTimeoutException    408  SnapStart's restore took too long
+        ├── SnapStartNotReadyException   409  SnapStart's first init goes on
         ├── SerializationException       400  the body is not the JSON object it must be
         ├── ResourceInUseException       400  a change of the resource is going on
         ├── CodeStorageExceededException 400
@@ -154,6 +157,27 @@ class RecursiveInvocationException(ApiError):
     """The function was invoked in a recursive loop, and is stopped."""
 
     status = 400
+    message_member = "Message"
+
+
+class SnapStartException(ApiError):
+    """A hook after SnapStart's restore failed."""
+
+    status = 400
+    message_member = "Message"
+
+
+class SnapStartTimeoutException(ApiError):
+    """SnapStart's restore took too long."""
+
+    status = 408
+    message_member = "Message"
+
+
+class SnapStartNotReadyException(ApiError):
+    """SnapStart's first init goes on."""
+
+    status = 409
     message_member = "Message"
 
 

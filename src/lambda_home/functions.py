@@ -150,9 +150,16 @@ class FunctionVersion:
         return self.package_type == "Image"
 
     @property
+    def is_snap_started(self) -> bool:
+        """True for a published version whose environments are restored by SnapStart."""
+        config = self.documents.get("SnapStart")
+        applies = isinstance(config, Mapping) and config.get("ApplyOn") == "PublishedVersions"
+        return applies and not self.is_latest
+
+    @property
     def code_keys(self) -> frozenset[str]:
-        """The keys of all ZIPs that it is made of, and of its list of layers."""
-        keys = [self.code.key] if self.code.key else []
+        """The keys of all ZIPs that it is made of, and of its list of layers; an image's digest."""
+        keys = [self.code.key or self.code.sha256] if self.code.key or self.is_image else []
         if self.layers:
             layers = [layer.key for layer in self.layers]
             keys += [*layers, layers_key(layers)]

@@ -158,6 +158,7 @@ async def _start(
     stack.push_async_callback(user.stop)
     stack.callback(entrance.logs.close)
     stack.callback(kept.logs.end_following)
+    stack.callback(engine.builds.end_following)
     beside.start(f"http://127.0.0.1:{runtime_port}")
     running = Running(
         user_api=f"{'https' if tls else 'http'}://{_shown(settings.server.bind)}:{port_of(user_socket)}",
@@ -179,7 +180,7 @@ def _kept(settings: Settings, data_dir: Path, clock: Clock, stack: AsyncExitStac
         _log.info("secrets and access keys are encrypted by the first key now", count=count)
     logs = _log_store(settings, data_dir, clock)
     stack.callback(logs.close)
-    return Kept(database, CodeStore(data_dir / "code"), logs, vault)
+    return Kept(database, CodeStore(data_dir / "code"), logs, vault, data_dir / "builds")
 
 
 def _is_temporary(settings: Settings, data_dir: Path) -> bool:

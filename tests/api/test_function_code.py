@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import threading
 import urllib.request
 import zipfile
@@ -17,9 +18,13 @@ from functions_under_test import PYTHON, QUICK_WAITER, create, fresh_name, invok
 from live import ROLE, LiveServer, zip_of
 from other_services import other_services, service
 
+from lambda_home.packager.architectures import native
+from lambda_home.packager.entrypoints import this_machine
+
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
+NATIVE = [native(this_machine())]
 pytestmark = pytest.mark.process
 
 SOURCE = "def handler(event, context):\n    return 'one'\n"
@@ -148,7 +153,9 @@ def test_a_zip_in_s3_may_be_larger_than_an_upload(client: LambdaClient, aws: str
     client.delete_function(FunctionName=made["FunctionName"])
 
 
-def test_a_container_image_is_kept_with_its_digest_and_not_run(client: LambdaClient) -> None:
+def test_a_container_image_is_kept_with_its_digest_and_runs_in_docker_only(
+    client: LambdaClient,
+) -> None:
     digest = "ab" * 32
     request = basics(
         PackageType="Image",
@@ -164,8 +171,8 @@ def test_a_container_image_is_kept_with_its_digest_and_not_run(client: LambdaCli
     assert not {"Runtime", "Handler", "RuntimeVersionConfig"} & made.keys()
     client.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig=QUICK_WAITER)
     code, message = refused(client.invoke, FunctionName=name)
-    assert code == "ResourceConflictException"
-    assert "container images" in message
+    assert code == "InvalidRuntimeException"
+    assert "container images run in Docker only" in message
     client.update_function_code(FunctionName=name, ImageUri="host:5000/other:tag")
     got: Any = client.get_function(FunctionName=name)["Code"]
     assert got["ImageUri"] == "host:5000/other:tag"
@@ -421,3 +428,28 @@ def test_changes_of_one_function_at_once_never_mix(api: LambdaClient) -> None:
         with urllib.request.urlopen(left["Code"]["Location"]) as answer:
             assert hashlib.sha256(answer.read()).digest() in hashes
         api.delete_function(FunctionName=name)
+
+
+def test_code_for_a_foreign_architecture_is_refused_unless_it_is_portable(
+    client: LambdaClient,
+) -> None:
+    foreign = "x86_64" if platform.machine() in ("aarch64", "arm64") else "arm64"
+    request = basics(Architectures=[foreign])
+    assert client.create_function(**request)["Architectures"] == [foreign]
+    if this_machine().emulates:
+        pytest.skip("this machine emulates others")
+    own: Any = {**request, "FunctionName": fresh_name(), "Runtime": "provided.al2023"}
+    code, message = refused(client.create_function, **own)
+    assert code == "InvalidParameterValueException"
+    assert "functions.ignore_architecture" in message
+    made = client.create_function(**{**own, "Architectures": NATIVE})
+    client.get_waiter("function_active_v2").wait(
+        FunctionName=made["FunctionName"], WaiterConfig={"Delay": 0}
+    )
+    code, _ = refused(
+        client.update_function_code,
+        FunctionName=made["FunctionName"],
+        Architectures=[foreign],
+        **own["Code"],
+    )
+    assert code == "InvalidParameterValueException"

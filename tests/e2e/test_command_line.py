@@ -117,12 +117,12 @@ def test_a_function_is_created_once(tmp_path: Path) -> None:
 
 def test_the_examples_answer_as_their_files_say(endpoint: LiveServer) -> None:
     python, node = fresh_name("python"), fresh_name("node")
-    assert document("deploy", str(EXAMPLES / "hello-python"), "--name", python)
+    assert document("deploy", str(EXAMPLES / "python"), "--name", python)
     answer = document("invoke", python, "--payload", '{"name": "you"}')
     assert answer["Payload"]["message"] == "hello, you"
-    made = document("deploy", str(EXAMPLES / "hello-node"), "--name", node, "--url")
+    made = document("deploy", str(EXAMPLES / "nodejs"), "--name", node, "--url")
     assert made["Configuration"]["Handler"] == "index.handler"
-    again = document("deploy", str(EXAMPLES / "hello-node"), "--name", node, "--url")
+    again = document("deploy", str(EXAMPLES / "nodejs"), "--name", node, "--url")
     assert (again["Action"], again["FunctionUrl"]) == ("unchanged", made["FunctionUrl"])
     url_id = made["FunctionUrl"].removeprefix("http://").split(".")[0]
     by_path = f"{endpoint.url}/lambda-url/{url_id}/?name=url"  # not all resolve *.localhost
@@ -131,7 +131,7 @@ def test_the_examples_answer_as_their_files_say(endpoint: LiveServer) -> None:
 
 def test_routes_are_made_listed_and_deleted(endpoint: LiveServer) -> None:
     name = fresh_name("node")
-    assert document("deploy", str(EXAMPLES / "hello-node"), "--name", name)
+    assert document("deploy", str(EXAMPLES / "nodejs"), "--name", name)
     path = f"/{fresh_name('path')}"
     route = document("routes", "create", path, name, "--method", "GET")
     assert fetch(f"{endpoint.url}{path}?name=route") == {"message": "hello, route"}

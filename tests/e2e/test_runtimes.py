@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,18 @@ from functions_under_test import NODE, create, invoke
 from live import zip_of
 from observing import log_of, until_logged
 
+from lambda_home.sandboxes.interpreters import Search, installed
+
 if TYPE_CHECKING:
     from live import LiveServer
     from mypy_boto3_lambda import LambdaClient
 
 RUNTIMES = [
-    *(f"python3.{minor}" for minor in range(9, 15)),
+    *(f"python3.{minor}" for minor in range(8, 15)),
     *(f"nodejs{major}.x" for major in (18, 20, 22, 24)),
 ]
+# Every Python of this machine, those of pyenv too, that has a runtime.
+THESE = {f"python{found.series_text}" for found in installed("python", Search.of(os.environ))}
 PYTHON_SOURCE = """
 import sys
 def handler(event, context):
@@ -35,6 +40,8 @@ def test_a_runtime_runs_on_its_version_or_says_on_which(
     answer = invoke(aws, name, {}, LogType="Tail")
     assert answer.error is None, answer.payload
     assert re.fullmatch(r"python3\.\d+|nodejs\d+\.x", answer.payload)
+    if server.facts["sandbox"].startswith("process") and runtime in THESE:
+        assert answer.payload == runtime
     invoke(aws, name, {}, LogType="Tail")
     if answer.payload != runtime:
         until_logged(server, name, "[WARNING] lambda_home:")

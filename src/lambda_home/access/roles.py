@@ -57,6 +57,7 @@ _LOOKING_AT_LOGS: Final = (*_LOOKING, "Describe", "Filter", "Start")
 
 _READABLE: Final = frozenset(
     {
+        "builds:read",
         "functions:read",
         "logs:read",
         "rate-limits:read",
@@ -71,6 +72,7 @@ _OURS: Final[Mapping[Role, frozenset[str]]] = MappingProxyType(
         Role.INVOKER: frozenset({"companion:use", "routes:invoke"}),
         Role.DEPLOYER: _READABLE
         | {
+            "builds:write",
             "companion:use",
             "functions:write",
             "rate-limits:write",

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lambda_home.commands import detection, output, project
+from lambda_home.commands.building import Building, Wishes, needs
 from lambda_home.commands.client import Client, connected
 from lambda_home.commands.deploying import Deployment, Outcome, Wanted
 from lambda_home.commands.endpoint import DEFAULT_ENDPOINT, DEFAULT_REGION
+from lambda_home.commands.failures import WrongUse
 from lambda_home.commands.options import AsJson, EndpointUrl, Region
-from lambda_home.commands.packaging import Package, package_of
+from lambda_home.commands.packaging import Package, in_zip, package_of
 
 
 def register(app: typer.Typer) -> None:
@@ -46,6 +49,19 @@ def deploy_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
         bool | None,
         typer.Option("--url", help="Give it a function URL that anybody may call."),
     ] = None,
+    build: Annotated[
+        bool | None,
+        typer.Option(
+            "--build/--no-build",
+            help="Install or compile what the files say; without either, if they ask for it.",
+        ),
+    ] = None,
+    build_command: Annotated[
+        str | None, typer.Option(help="A command for the shell that builds it.")
+    ] = None,
+    output_directory: Annotated[
+        str | None, typer.Option(help="The folder that the package is made of.")
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait/--no-wait", help="Wait until it can be called.")
     ] = True,
@@ -57,6 +73,8 @@ def deploy_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
 
     Runtime and handler are found from the files.
     lambda-home.toml in the folder may say what flags say.
+    Dependencies that the files name and that are not there are installed by the server, and
+    sources compiled.
     What .lambdaignore names stays out of the package.
     """
     flags = project.Project(
@@ -70,13 +88,16 @@ def deploy_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
         environment=project.variables_of(env or []),
         layers=layer or None,
         url=url,
+        build=build,
+        build_command=build_command,
+        output_directory=output_directory,
     )
-    package = package_of(path)
     folder = path if path.is_dir() else path.parent
     told = (project.read_project(folder) if path.is_dir() else project.Project()).with_flags(flags)
-    entry = _entry(package, told)
-    wanted = _wanted(told.name or project.name_of(path), package, told, entry)
     with connected(endpoint_url, region) as client:
+        package, told = _package(path, told, client, quiet=as_json)
+        entry = _entry(package, told)
+        wanted = _wanted(told.name or project.name_of(path), package, told, entry)
         deployment = Deployment(client, output.working, waits=wait)
         outcome = deployment.bring(wanted)
         function_url = deployment.url_of(wanted.name) if told.url else None
@@ -112,11 +133,43 @@ def create_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
             _show(outcome, None, client)
 
 
+def _package(
+    path: Path, told: project.Project, client: Client, *, quiet: bool
+) -> tuple[Package, project.Project]:
+    """What is deployed: built by the server where there is something to build, else as it is."""
+    if not path.is_dir() or told.build is False:
+        return package_of(path), told
+    sources = package_of(path, as_sources=True)
+    wishes = Wishes(
+        runtime=told.runtime or _guessed_runtime(sources, told),
+        command=told.build_command or "",
+        output_directory=told.output_directory or "",
+    )
+    if not told.build and not needs(sources, wishes):
+        return package_of(path), told
+    building = Building(client, quiet=quiet)
+    built = building.follow(building.begin(sources, wishes)["id"])
+    package = in_zip(building.package(built), path)
+    return package, replace(told, runtime=told.runtime or built["runtime"])
+
+
+def _guessed_runtime(sources: Package, told: project.Project) -> str:
+    """The runtime that sources tell as a package does; empty where only a build will tell."""
+    files = detection.Files(sources.names, sources.executables, sources.text)
+    try:
+        return detection.entry_of(files, None, told.handler, _this_python()).runtime
+    except WrongUse:
+        return ""
+
+
+def _this_python() -> str:
+    return f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
 def _entry(package: Package, told: project.Project) -> detection.Entry:
     """What the function is started with, held against its files."""
     files = detection.Files(package.names, package.executables, package.text)
-    this_python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    entry = detection.entry_of(files, told.runtime, told.handler, this_python)
+    entry = detection.entry_of(files, told.runtime, told.handler, _this_python())
     if not told.layers:  # a layer may bring the handler
         detection.check_handler(files, entry)
         if (advice := detection.advice_of(files)) is not None:

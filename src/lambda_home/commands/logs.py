@@ -58,22 +58,22 @@ def logs_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     if request_id == "":
         raise WrongUse("--request-id is empty: it is the one that lambda-home invoke --json tells.")
     with connected(endpoint_url, region) as client:
-        source = _Source(client, name, start_ms, request_id)
+        source = Source(client, name, start_ms, request_id)
         if follow:
             gc.enable()  # the start of this program switches it off
-            source.follow(_show_as_json if as_json else _show)
+            source.follow(_show_as_json if as_json else show_event)
         found = list(source.events())
     if as_json:
         output.show_json({"logGroup": source.group, "events": found})
         return
     for event in found:
-        _show(event)
+        show_event(event)
     if not found:
         what = f"of request {request_id} and that time" if request_id else "of that time"
         output.note(f"There is nothing in {source.group} {what}: see --since.")
 
 
-class _Source:
+class Source:
     """The events of one function from a moment on."""
 
     def __init__(self, client: Client, name: str, start_ms: int, request_id: str | None) -> None:
@@ -169,7 +169,8 @@ def _show_as_json(event: Event) -> None:
     typer.echo(json.dumps(event))
 
 
-def _show(event: Event) -> None:
+def show_event(event: Event) -> None:
+    """Print an event: when, and what."""
     at = output.moment(event["timestamp"])
     at = typer.style(at, dim=True) if output.is_colourful() else at
     output.line(f"{at} {str(event['message']).rstrip()}")

@@ -16,9 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lambda_home.commands.failures import WrongUse
-from lambda_home.commands.ignoring import ALWAYS, IgnoreRules
+from lambda_home.packager.ignoring import ALWAYS, IgnoreRules
 
 IGNORE_FILE = ".lambdaignore"
+_MADE = {
+    "Cargo.toml": "/target/",
+    "pom.xml": "/target/",
+    "build.gradle": "/build/",
+    "build.gradle.kts": "/build/",
+    "settings.gradle": "/.gradle/",
+    "settings.gradle.kts": "/.gradle/",
+}
+"""What compilers make beside sources, by the file that tells that they do."""
+
 LARGEST_UNPACKED = 262_144_000
 LARGEST_SENT = 52_428_800
 """Bytes, unpacked and as a ZIP in a request.
@@ -52,10 +62,14 @@ class Package:
             raise WrongUse(f"{name} in the ZIP cannot be read: {error}.") from error
 
 
-def package_of(path: Path) -> Package:
-    """The package of a folder, one file, or a ZIP as it is. Raises WrongUse."""
+def package_of(path: Path, *, as_sources: bool = False) -> Package:
+    """The package of a folder, one file, or a ZIP as it is. Raises WrongUse.
+
+    With `as_sources` it is not what is deployed but what that is made of: what `.lambdaignore`
+    names is in it, what compilers made is not.
+    """
     try:
-        made = _made_of(path)
+        made = _made_of(path, as_sources=as_sources)
     except OSError as error:
         raise WrongUse(f"{error.filename or path} cannot be read: {error.strerror}.") from error
     if len(made.content) > LARGEST_SENT:
@@ -66,9 +80,9 @@ def package_of(path: Path) -> Package:
     return made
 
 
-def _made_of(path: Path) -> Package:
+def _made_of(path: Path, *, as_sources: bool) -> Package:
     if path.is_dir():
-        return _packed(path, dict(_files_of(path)))
+        return _packed(path, dict(_files_of(path, as_sources=as_sources)))
     if not path.exists():
         raise WrongUse(f"There is no {path}: give the folder, file or .zip of the function.")
     if path.suffix.lower() == ".zip":
@@ -121,8 +135,14 @@ def in_zip(content: bytes, path: Path | str) -> Package:
     return Package(content, frozenset(entry.filename for entry in entries), frozenset(runnable))
 
 
-def _files_of(folder: Path) -> Iterator[tuple[str, Path]]:
+def _files_of(folder: Path, *, as_sources: bool = False) -> Iterator[tuple[str, Path]]:
     root = folder.resolve()
+    if as_sources:
+        made = [line for name, line in _MADE.items() if (root / name).is_file()]
+        yield from _Walk(root, IgnoreRules([*ALWAYS, f"!/{IGNORE_FILE}", *made])).below(
+            root, "", (root,)
+        )
+        return
     ignore_file = root / IGNORE_FILE
     lines = ignore_file.read_text(errors="replace").splitlines() if ignore_file.is_file() else []
     yield from _Walk(root, IgnoreRules([*ALWAYS, *lines])).below(root, "", (root,))

@@ -9,6 +9,9 @@ role = "arn:aws:iam::000000000000:role/any"
 description = "says hello"
 layers = ["arn:aws:lambda:us-east-1:000000000000:layer:tools:1"]
 url = true                   # a function URL that anybody may call
+build = true                 # false: the folder is deployed as it is
+build_command = "npm ci && npm run build"
+output_directory = "dist"    # the folder that the package is made of
 
 [environment]
 TABLE = "greetings"
@@ -45,6 +48,9 @@ class Project:
     environment: dict[str, str] | None = None
     layers: list[str] | None = None
     url: bool | None = None
+    build: bool | None = None
+    build_command: str | None = None
+    output_directory: str | None = None
 
     def with_flags(self, flags: Project) -> Project:
         """The same with what flags say; their variables are added to those of the file."""
@@ -67,6 +73,9 @@ _KINDS: dict[str, tuple[type, str]] = {
     "environment": (dict, "a table of strings"),
     "layers": (list, "a list of ARNs"),
     "url": (bool, "true or false"),
+    "build": (bool, "true or false"),
+    "build_command": (str, "a string"),
+    "output_directory": (str, "a folder"),
 }
 
 

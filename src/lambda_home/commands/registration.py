@@ -8,7 +8,9 @@ import typer
 import typer.main
 
 from lambda_home.commands import (
+    build,
     deploy,
+    dev,
     functions,
     invoke,
     keys,
@@ -20,7 +22,7 @@ from lambda_home.commands import (
 )
 from lambda_home.commands.failures import WrongUse
 
-_MODULES = (deploy, invoke, logs, functions, stats, upkeep)
+_MODULES = (build, deploy, dev, invoke, logs, functions, stats, upkeep)
 _missing = typer.Typer(add_completion=False)
 _GROUPS = {"routes": routes.app, "secrets": secrets.app, "keys": keys.app}
 

@@ -7,10 +7,13 @@ from typing import Final
 _AREAS: Final = (
     ("/api/admin/api-gateway/routes", "routes"),
     ("/admin/api-gateway/routes", "routes"),
+    ("/api/builds", "builds"),
     ("/api/admin/secrets", "secrets"),
     ("/admin/secrets", "secrets"),
     ("/api/admin/keys", "keys"),
     ("/api/admin/functions", "rate-limits"),
+    ("/api/admin/debug", "functions"),
+    ("/api/admin/hot-reload", "functions"),
     ("/api/admin/audit", "audit"),
     ("/api/admin/spares", "stats"),
     ("/api/admin/logs", "logs"),

@@ -96,11 +96,11 @@ class Front:
         if target in (Target.PROXY, Target.FUNCTION_URL):  # those are served past ASGI, or not here
             raise UnknownOperationException(f"No operation is at {scope['method']} {path}.")
         if target is Target.ADMIN:
-            await _refuse_longer(limit_of(target), scope, receive)
+            await _refuse_longer(limit_of(target, path), scope, receive)
         if target is Target.COMPANION:
             await self._forward(entry, scope, receive, send)
             return
-        caller, receive = await _proven(entry, limit_of(target), scope, receive)
+        caller, receive = await _proven(entry, limit_of(target, path), scope, receive)
         put_caller(scope, caller)
         action = _action_of(head, target, scope)
         answerer = self._user_api

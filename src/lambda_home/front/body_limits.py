@@ -30,8 +30,13 @@ BODY_LIMITS: Final[Mapping[Target, int]] = {
 """In bytes."""
 
 
-def limit_of(target: Target) -> int:
-    """How long a body may be that is read on ASGI."""
+SOURCES_PATH: Final = "/api/builds"
+
+
+def limit_of(target: Target, path: str = "") -> int:
+    """How long a body may be that is read on ASGI; sources of a build may be as long as code."""
+    if target is Target.ADMIN and path == SOURCES_PATH:
+        return CREATE_REQUEST_LIMIT
     return BODY_LIMITS.get(target, ADMIN_LIMIT)
 
 

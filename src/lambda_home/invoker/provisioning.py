@@ -27,9 +27,12 @@ from lambda_home.registry.changes import Change, ChangeKind, ConfigKind
 from lambda_home.registry.configs import FunctionConfigs
 from lambda_home.registry.functions import FunctionRegistry
 from lambda_home.scheduler.events import FleetPlan
+from lambda_home.scheduler.restoring import INIT_S
+from lambda_home.scheduler.variables import DEBUGGER
 
 MAX_CONCURRENCY_VARIABLE = "AWS_LAMBDA_MAX_CONCURRENCY"
 MOST_SLOTS = 1600
+_DEBUGGER_S = 120.0  # for loading a debugger
 _NO_PLAN = FleetPlan()
 _CONFIGURED = (ConfigKind.PROVISIONED, ConfigKind.SCALING, ConfigKind.ALIAS)
 _Key = tuple[Scope, str]
@@ -212,7 +215,7 @@ class Provisioner:
         except ResourceNotFoundException:
             return [], {}
         counts = {qualifier: document["Requested"] for qualifier, document in asked.items()}
-        wanted = plans(versions, spread(counts, aliases), scaling, self._most)
+        wanted = plans(versions, spread(counts, aliases), scaling, self._most, targets(aliases))
         return [version for version in versions if _can_run(version)], wanted
 
     async def _greet(self, scope: Scope, name: str) -> None:
@@ -227,12 +230,14 @@ def plans(
     provisioned: Mapping[str, int],
     scaling: Mapping[str, Mapping[str, Any]],
     most_environments: int,
+    named: frozenset[str] = frozenset(),
 ) -> dict[str, FleetPlan]:
     """The plan of each version of a function.
 
     `provisioned` is concurrency by version, `scaling` the scaling configurations by version,
     `$LATEST` or `$LATEST.PUBLISHED`, which is the newest published version unless it has its own.
-    No version keeps more than `most_environments` ready: its account could not use them.
+    No version keeps more than `most_environments` ready: its account could not use them. Of
+    versions with SnapStart the newest and those that aliases have (`named`) keep an environment.
     """
     numbered = [version.version for version in versions if not version.is_latest]
     found = dict(scaling)
@@ -241,17 +246,29 @@ def plans(
         found.setdefault(numbered[-1], newest)
     made = {}
     for version in versions:
+        if DEBUGGER in (version.environment or {}):
+            made[version.version] = FleetPlan(minimum=1, maximum=1, init_s=_DEBUGGER_S)
+            continue
         slots = slots_of(version)
         ahead = math.ceil(provisioned.get(version.version, 0) / slots)
         bounds = found.get(version.version, {})
+        kept = version.is_snap_started and version.version in {*numbered[-1:], *named}
+        least = max(bounds.get("MinExecutionEnvironments", 0), int(kept))
         most = bounds.get("MaxExecutionEnvironments")
         made[version.version] = FleetPlan(
             slots=slots,
-            minimum=max(min(bounds.get("MinExecutionEnvironments", 0), most_environments), ahead),
+            minimum=max(min(least, most_environments), ahead),
             maximum=None if most is None else max(most, ahead),
             provisioned=ahead,
+            init_s=INIT_S if version.is_snap_started else None,
         )
     return made
+
+
+def targets(aliases: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    """The versions that aliases lead to."""
+    found = [[alias["FunctionVersion"], *weights_of(alias)] for alias in aliases.values()]
+    return frozenset(version for versions in found for version in versions)
 
 
 def spread(counts: Mapping[str, int], aliases: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

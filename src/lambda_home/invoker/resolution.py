@@ -8,7 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from lambda_home.arns import LATEST, LATEST_PUBLISHED, FunctionRef, Scope, function_arn
-from lambda_home.errors import ResourceConflictException, ResourceNotFoundException
+from lambda_home.errors import (
+    ResourceConflictException,
+    ResourceNotFoundException,
+    SnapStartNotReadyException,
+)
 from lambda_home.functions import FunctionVersion, State
 from lambda_home.invoker.admission import Admission
 from lambda_home.invoker.provisioning import Provisioner, Sources, spread
@@ -174,14 +178,15 @@ def _refuse_unrunnable(version: FunctionVersion, *, strict: bool) -> None:
     """Raise ResourceConflictException if it cannot run, if `strict` also if it cannot run yet."""
     prefix = "The operation cannot be performed at this time."
     state = version.status.state
+    if strict and state is State.PENDING and version.is_snap_started:
+        raise SnapStartNotReadyException(
+            "Lambda is initializing your function. You can invoke the function when the function"
+            " state becomes Active."
+        )
     if state is State.FAILED or (strict and state is State.PENDING):
         reason = f". {version.status.reason}" if state is State.FAILED else ""
         raise ResourceConflictException(
             f"{prefix} The function is currently in the following state: {state}{reason}"
-        )
-    if version.is_image:
-        raise ResourceConflictException(
-            f"{prefix} Functions made of container images are kept, but not yet run here."
         )
 
 

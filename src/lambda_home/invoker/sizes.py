@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from lambda_home.registry.functions import FunctionRegistry
+from lambda_home.runtimes import preloads
 from lambda_home.scheduler.spares import SpareSize
 
 _TOGETHER_S = 0.01
@@ -53,7 +54,8 @@ class SizesInUse:
             began = loop.time()
             try:
                 found = await asyncio.to_thread(self._registry.sizes)
-                self._use({SpareSize(*size): count for size, count in found.items()})
+                sizes = {SpareSize(*size): count for size, count in found.items()}
+                self._use({size: sizes[size] for size in sizes if preloads(size.runtime)})
             except Exception:
                 _log.exception("counting the sizes in use failed")
             await asyncio.sleep(_REST * (loop.time() - began))

@@ -25,6 +25,7 @@ from lambda_home.operations.diagnosis import (
 from lambda_home.preparation import share
 from lambda_home.registry import snapshots
 from lambda_home.registry.tables import SCHEMA
+from lambda_home.runtimes import families
 from lambda_home.sandboxes.base import SandboxError
 from lambda_home.sandboxes.interpreters import Search, installed
 from lambda_home.sandboxes.process_tools import probe
@@ -117,7 +118,7 @@ def _inside(root: Path, path: str) -> Path:
 
 
 def _runtimes(search: Search) -> Iterator[tuple[str, str]]:
-    for family in ("python", "nodejs"):
+    for family in families():
         for interpreter in installed(family, search):
             yield family, ".".join(map(str, interpreter.version))
 

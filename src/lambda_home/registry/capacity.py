@@ -104,9 +104,10 @@ def usage(connection: Connection, scope: Scope) -> Usage:
 def code_keys(connection: Connection) -> set[str]:
     """The keys of all ZIPs of functions, of layers, and of deleted layers that functions use.
 
-    Also the keys of the lists of layers that functions have.
+    Also the keys of the lists of layers that functions have, and the digests of their images.
     """
-    keys = union(select(VERSIONS.c.code_key), select(LAYER_VERSIONS.c.code_key))
+    digests = select(VERSIONS.c.code_sha256).where(VERSIONS.c.code_key == "")
+    keys = union(select(VERSIONS.c.code_key), select(LAYER_VERSIONS.c.code_key), digests)
     found = {key for key in connection.execute(keys).scalars() if key}
     layers = func.json_extract(VERSIONS.c.settings, "$.layers")
     for used in connection.execute(select(layers).where(layers.is_not(None)).distinct()).scalars():

@@ -38,6 +38,7 @@ class ConfigKind(StrEnum):
     RUNTIME_MANAGEMENT = "runtime_management"
     CODE_SIGNING = "code_signing"
     URL = "url"
+    HOT_RELOAD = "hot_reload"
 
 
 @dataclass(frozen=True, slots=True)

@@ -398,14 +398,18 @@ class FunctionRegistry:
         existing = connection.execute(ONE_VERSION, key).first() if last != "0" else None
         if existing is not None and existing.fingerprint == row.fingerprint:
             return decode(existing)
+        numbers = replace(
+            latest, version=str(row.last_version + 1) if numbered else LATEST_PUBLISHED
+        )
+        ready = _prepared(latest.status) and not numbers.is_snap_started
         version = replace(
-            latest,
-            version=str(row.last_version + 1) if numbered else LATEST_PUBLISHED,
+            numbers,
             revision_id=self._revision(),
             run_key=self._run_key(),
             description=latest.description if description is None else description,
-            # Prepared already if $LATEST is: then a version is active at once, as AWS's are.
-            status=READY if _prepared(latest.status) else CREATING,
+            # Prepared already if $LATEST is: then a version is active at once, as AWS's are, but
+            # for one that has to be initialised first.
+            status=READY if ready else CREATING,
         )
         if numbered:
             counted = update(FUNCTIONS).where(FUNCTIONS.c.id == row.id)

@@ -30,6 +30,7 @@ class ResourceKind(StrEnum):
     SECRET = "secret"  # noqa: S105  a kind, not one
     ACCESS_KEY = "access_key"
     LOG_SUBSCRIPTIONS = "log_subscriptions"
+    BUILD = "build"
 
 
 class Resources:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
 from typing import Any
 
 import structlog
@@ -102,6 +103,7 @@ class UserApi(FastAPI):
         gate: Gate,
         defaults: DefaultSettings,
         health: Health,
+        now: Callable[[], float],
     ) -> None:
         super().__init__(title="lambda_home user API", version=__version__, openapi_url=None)
         self._backend = backend
@@ -110,6 +112,7 @@ class UserApi(FastAPI):
         self._others = CrossAccount(backend.policies)
         self._defaults = defaults
         self._health = health
+        self._now = now
         self.router.redirect_slashes = False
         self.router.default = self._operations
         for path in ("/healthz", "/api/healthz"):
@@ -179,7 +182,7 @@ class UserApi(FastAPI):
             if snake_case.is_snake_case(document):
                 document = snake_case.to_aws(document, self._defaults, caller.scope.account)
         params = protocol.parse(name, match, query, headers, document)
-        protocol.validate(name, params)
+        protocol.validate(name, params, self._today())
         handler = HANDLERS.get(name)
         if handler is None:
             raise NotImplementedException(
@@ -190,6 +193,12 @@ class UserApi(FastAPI):
         owner = await self._others.owner(caller.scope, caller.arn, name, params)
         result = await handler(self._backend, Call(owner, params, base_url, request_id))
         return protocol.serialize(name, result)
+
+    def _today(self) -> date:
+        """The day by which runtimes are judged."""
+        if self._backend.rules.allow_deprecated_runtimes:
+            return protocol.NO_END
+        return datetime.fromtimestamp(self._now(), UTC).date()
 
 
 async def _read(scope: Scope, receive: Receive, operation_name: str) -> bytes:

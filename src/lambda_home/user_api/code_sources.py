@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,22 +16,27 @@ from lambda_home.arns import Scope
 from lambda_home.errors import InvalidParameterValueException, ServiceException
 from lambda_home.functions import UNZIPPED_LIMIT, Code
 from lambda_home.packager import archive
+from lambda_home.packager.architectures import is_portable, refusal
+from lambda_home.packager.image_program import digest_in
+from lambda_home.sandboxes.base import ImageError, SandboxError
 from lambda_home.services import ServiceCallError
 from lambda_home.user_api.lookups import quoted
 from lambda_home.user_api.operations import Backend
 
 _NO_CODE = "Please provide a source for function code."
-_DIGEST = re.compile(r"@sha256:([0-9a-f]{64})$")
 _ECR_IMAGE = re.compile(
     r"(?P<registry>\d{12})\.dkr\.ecr\.[a-z0-9-]+\.[^/]+/(?P<repository>[^:@]+)"
-    r"(?::(?P<tag>[^:@]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"(?::(?P<tag>[^:@]+))?$"
 )
 _DEFAULT_TAG = "latest"
 
 
-async def fetch_code(backend: Backend, scope: Scope, given: Mapping[str, Any]) -> Code:
+async def fetch_code(
+    backend: Backend, scope: Scope, given: Mapping[str, Any], *, creating: bool = False
+) -> Code:
     """Check and keep what `given` (`FunctionCode`, or an UpdateFunctionCode) names.
 
+    `creating` a function of an image that is nowhere goes on: the function will say so itself.
     Raises InvalidParameterValueException, 413, and ServiceException where the disk has no room.
     """
     if given.get("ImageUri"):
@@ -39,9 +44,24 @@ async def fetch_code(backend: Backend, scope: Scope, given: Mapping[str, Any]) -
             raise InvalidParameterValueException(
                 "Please do not provide other FunctionCode parameters when providing an ImageUri."
             )
-        return await _image(backend, scope, given["ImageUri"])
+        return await _image(backend, scope, given["ImageUri"], creating=creating)
     code = await keep_zip(backend, await fetch_zip(backend, scope, given))
     return replace(code, kms_key_arn=given.get("SourceKMSKeyArn") or "")
+
+
+async def check_architecture(backend: Backend, asked: Sequence[str] | None, runtime: str) -> None:
+    """Refuse a function whose code cannot run here, by the architecture that it is said to be for.
+
+    Raises InvalidParameterValueException, and ServiceException where that cannot be told.
+    """
+    if not asked or backend.rules.ignore_architecture or is_portable(runtime):
+        return
+    try:
+        here = await backend.deployer.runs(asked[0])
+    except SandboxError as error:
+        raise ServiceException(str(error)) from error
+    if not here:
+        raise InvalidParameterValueException(refusal(asked[0]))
 
 
 async def fetch_zip(backend: Backend, scope: Scope, given: Mapping[str, Any]) -> bytes:
@@ -107,16 +127,32 @@ async def _fetch_object(
     return data
 
 
-async def _image(backend: Backend, scope: Scope, uri: str) -> Code:
-    """A container image: its digest is in the URI, known to ECR, or else derived from the URI."""
-    named = _DIGEST.search(uri)
-    if named is not None:
-        digest = named[1]
-    elif backend.services.reaches("ecr") and (image := _ECR_IMAGE.fullmatch(uri)):
-        digest = await _digest_in_registry(backend, scope, uri, image)
-    else:
+async def _image(backend: Backend, scope: Scope, uri: str, *, creating: bool) -> Code:
+    """A container image with its digest of this moment: it is run by that until the next update.
+
+    It is in the URI, or known to the Docker daemon, to ECR, to the registry; else it is derived
+    from the URI, for a server that runs no images, or a function that will have failed.
+    """
+    digest = digest_in(uri)
+    if digest is None:
+        digest, missing = await _digest_here(backend, uri)
+        if digest is None and backend.services.reaches("ecr") and (image := _ECR_IMAGE.match(uri)):
+            digest = await _digest_in_registry(backend, scope, uri, image)
+        elif missing and not creating:
+            raise InvalidParameterValueException(missing)
+    if digest is None:
         digest = hashlib.sha256(uri.encode("utf-8", "replace")).hexdigest()
     return Code(key="", sha256=digest, size=0, image_uri=uri)
+
+
+async def _digest_here(backend: Backend, uri: str) -> tuple[str | None, str]:
+    """What the sandbox knows about an image; else why it knows none, if it runs images."""
+    try:
+        return await backend.deployer.resolve_image(uri), ""
+    except ImageError as error:
+        return None, str(error)
+    except SandboxError as error:
+        raise ServiceException(str(error)) from error
 
 
 async def _digest_in_registry(

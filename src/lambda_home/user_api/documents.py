@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lambda_home.arns import PARTITION, FunctionRef, Scope
-from lambda_home.functions import FunctionVersion, Status
+from lambda_home.functions import FunctionVersion, State, Status
 
 
 def configuration(version: FunctionVersion, arn: str) -> dict[str, Any]:
@@ -51,6 +51,8 @@ def listed(version: FunctionVersion, arn: str) -> dict[str, Any]:
             document[name] = {**known, **given}
         else:
             document[name] = given
+    if version.is_snap_started and version.status.state is State.ACTIVE:
+        document["SnapStart"] = {"ApplyOn": "PublishedVersions", "OptimizationStatus": "On"}
     if version.layers:
         document["Layers"] = [{"Arn": of.arn, "CodeSize": of.size} for of in version.layers]
     if version.environment is not None:

@@ -9,11 +9,13 @@ from typing import Any, cast
 
 from lambda_home.arns import LATEST_PUBLISHED, FunctionRef
 from lambda_home.errors import InvalidParameterValueException
-from lambda_home.functions import UPDATING, FunctionVersion
+from lambda_home.functions import UPDATING, Code, FunctionVersion
+from lambda_home.hot_reload.reloading import document_of
+from lambda_home.packager.image_program import repository_of
 from lambda_home.registry.changes import ConfigKind, Configuration, NewFunction
 from lambda_home.registry.functions import Publish, check_revision
 from lambda_home.user_api import capacity_provider_uses, code_signing_rules, tag_rules
-from lambda_home.user_api.code_sources import fetch_code
+from lambda_home.user_api.code_sources import check_architecture, fetch_code
 from lambda_home.user_api.documents import answer_arn, configuration, listed
 from lambda_home.user_api.function_settings import changes, check_code
 from lambda_home.user_api.layers_of_functions import check_size, resolve
@@ -29,13 +31,16 @@ async def create_function(backend: Backend, call: Call) -> Result:
     package_type = params.get("PackageType") or "Zip"
     changes(params)  # all that can be told without asking anybody comes first
     check_code(params["Code"], package_type, updating=False)
+    await check_architecture(backend, params.get("Architectures"), params.get("Runtime") or "")
     beside = await _beside(backend, call)
     params, layers = await _looked_up(backend, call)
     values = cast("NewFunction", {**changes(params), **layers})
     values["package_type"] = package_type
     if params.get("Architectures"):
         values["architectures"] = tuple(params["Architectures"])
-    code = await fetch_code(backend, call.scope, params["Code"])
+    code, folder = await _fetch(backend, call, params["Code"], creating=True)
+    if folder is not None:
+        beside[ConfigKind.HOT_RELOAD] = document_of(folder)
     await check_size(backend, values.get("layers", ()), code)
     publish = _publish(params, bool(values["documents"].get("CapacityProviderConfig")))
     version = await asyncio.to_thread(
@@ -110,21 +115,23 @@ async def update_function_code(backend: Backend, call: Call) -> Result:
     latest = await _current(backend, ref)
     check_revision(latest, params.get("RevisionId"))
     check_code(params, latest.package_type, updating=True)
-    code = await fetch_code(backend, call.scope, params)
+    await check_architecture(backend, params.get("Architectures"), latest.runtime)
+    code, folder = await _fetch(backend, call, params)
     await check_size(backend, latest.layers, code)
     architectures = tuple(params.get("Architectures") or ()) or None
     if params.get("DryRun"):
         tried = replace(latest, code=code, architectures=architectures or latest.architectures)
         return configuration(replace(tried, status=UPDATING), tried.arn)
-    version = await asyncio.to_thread(
-        backend.registry.update_code,
-        ref,
-        code,
-        architectures=architectures,
-        publish=_publish(params, "CapacityProviderConfig" in latest.documents),
-        revision_id=params.get("RevisionId"),
-        strict=backend.rules.strict_states,
-    )
+    async with backend.hot_reload.changing(ref, folder):
+        version = await asyncio.to_thread(
+            backend.registry.update_code,
+            ref,
+            code,
+            architectures=architectures,
+            publish=_publish(params, "CapacityProviderConfig" in latest.documents),
+            revision_id=params.get("RevisionId"),
+            strict=backend.rules.strict_states,
+        )
     return configuration(version, version.arn if version.is_latest else version.qualified_arn)
 
 
@@ -189,6 +196,16 @@ async def _current(backend: Backend, ref: FunctionRef) -> FunctionVersion:
     return await backend.deployer.when_settled(ref)
 
 
+async def _fetch(
+    backend: Backend, call: Call, given: Mapping[str, Any], *, creating: bool = False
+) -> tuple[Code, str | None]:
+    """The code that a request brings or names, and the folder that it is to follow, if any."""
+    asked = backend.hot_reload.folder_in(given)
+    if asked is None:
+        return await fetch_code(backend, call.scope, given, creating=creating), None
+    return await backend.hot_reload.code_of(asked)
+
+
 async def _looked_up(backend: Backend, call: Call) -> tuple[Mapping[str, Any], Configuration]:
     """The parameters with what must exist put in its place, and the layers."""
     params, layers = call.params, Configuration()
@@ -237,11 +254,8 @@ def _code(backend: Backend, call: Call, version: FunctionVersion) -> dict[str, A
         key = version.code.kms_key_arn or None
         return {"RepositoryType": "S3", "Location": location, "SourceKMSKeyArn": key}
     uri = version.code.image_uri
-    repository = uri.partition("@")[0]
-    if ":" in repository.rpartition("/")[2]:
-        repository = repository.rpartition(":")[0]
     return {
         "RepositoryType": "ECR",
         "ImageUri": uri,
-        "ResolvedImageUri": f"{repository}@sha256:{version.code.sha256}",
+        "ResolvedImageUri": f"{repository_of(uri)}@sha256:{version.code.sha256}",
     }

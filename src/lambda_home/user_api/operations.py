@@ -12,6 +12,7 @@ from typing import Any
 
 from lambda_home.arns import FunctionRef, Scope
 from lambda_home.config import FunctionSettings
+from lambda_home.hot_reload.reloading import HotReload
 from lambda_home.invoker.invoker import Invoker
 from lambda_home.invoker.provisioning import Provisioner
 from lambda_home.packager.deployer import Deployer
@@ -48,6 +49,7 @@ class Backend:
     policies: Policies
     rules: FunctionSettings
     invoker: Invoker
+    hot_reload: HotReload
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ def test_an_operation_of_the_model_is_for(operation: str) -> None:
         ("secrets:read", LOOKERS),
         ("secrets:write", MAKERS),
         ("stats:read", LOOKERS),
+        ("builds:read", LOOKERS),
+        ("builds:write", MAKERS),
         ("keys:read", ADMINS),
         ("keys:write", ADMINS),
         ("audit:read", ADMINS),

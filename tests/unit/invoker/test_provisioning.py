@@ -13,7 +13,14 @@ from fakes import HERE, VERSION, FakeFleets, FakeStanding, until
 
 from lambda_home.arns import FunctionRef
 from lambda_home.functions import READY, Code, FunctionVersion
-from lambda_home.invoker.provisioning import Provisioner, Sources, plans, slots_of, spread
+from lambda_home.invoker.provisioning import (
+    Provisioner,
+    Sources,
+    plans,
+    slots_of,
+    spread,
+    targets,
+)
 from lambda_home.registry.aliases import AliasChange, Aliases
 from lambda_home.registry.changes import Change, ConfigKind, NewFunction
 from lambda_home.registry.configs import FunctionConfigs
@@ -241,3 +248,20 @@ def test_a_new_function_is_prewarmed_once_where_that_is_wanted(
             assert world.fleets.prewarmed == ([("$LATEST", 1)] if prewarm else [])
 
     run(main())
+
+
+def test_of_versions_with_snapstart_the_newest_and_the_named_keep_an_environment() -> None:
+    snap = {"SnapStart": {"ApplyOn": "PublishedVersions"}}
+    latest = replace(LATEST, documents=snap)
+    numbered = [replace(ONE, version=number, documents=snap) for number in ("1", "2", "3", "4")]
+    aliases = {
+        "live": {
+            "FunctionVersion": "1",
+            "RoutingConfig": {"AdditionalVersionWeights": {"2": 0.5}},
+        }
+    }
+    made = plans([latest, *numbered], {}, {}, 100, targets(aliases))
+    kept = {version: plan.minimum for version, plan in made.items()}
+    assert kept == {"$LATEST": 0, "1": 1, "2": 1, "3": 0, "4": 1}
+    assert {plan.init_s for version, plan in made.items() if version != "$LATEST"} == {130.0}
+    assert made["$LATEST"] == FleetPlan()

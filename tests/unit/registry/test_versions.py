@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import cast
 
 import pytest
 from unit.registry.world import HERE, World, code, ref
 
 from lambda_home.errors import InvalidParameterValueException, ResourceNotFoundException
 from lambda_home.functions import CREATING, READY, State, Status, UpdateStatus
+from lambda_home.registry.changes import Configuration
 
 
 def numbers(world: World, name: str = "fn") -> list[str]:
@@ -89,6 +91,16 @@ def test_publish_during_an_update_is_pending_until_it_is_prepared(world: World) 
     assert version.status == CREATING
     assert world.settle(version)
     assert world.registry.get(ref("fn", "1")) == replace(version, status=READY)
+
+
+def test_a_version_with_snapstart_is_pending_until_it_is_initialised(world: World) -> None:
+    world.active()
+    snap = {"documents": {"SnapStart": {"ApplyOn": "PublishedVersions"}}}
+    world.settle(world.registry.update_configuration(ref(), cast("Configuration", snap)))
+    version = world.registry.publish(ref())
+    assert version.status == CREATING
+    assert world.settle(version)
+    assert world.registry.publish(ref()) == replace(version, status=READY)  # the same again
 
 
 def test_publish_after_a_failed_update_prepares_the_version_anew(world: World) -> None:

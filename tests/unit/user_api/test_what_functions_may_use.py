@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from lambda_home.arns import FunctionRef, Scope
-from lambda_home.config import FunctionSettings
+from lambda_home.config import load
 from lambda_home.errors import (
     CodeSigningConfigNotFoundException,
     FunctionVersionsPerCapacityProviderLimitExceededException,
@@ -45,13 +45,8 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 def backend_of(database: Database, *, strict: bool = False, hold_ms: int = 0) -> Backend:
-    settings = FunctionSettings(
-        transition_ms=hold_ms,
-        strict_states=strict,
-        role="invoker",
-        check_roles=False,
-        endpoint_url=False,
-    )
+    changed = {"transition_ms": hold_ms, "strict_states": strict, "endpoint_url": False}
+    settings = load().functions.model_copy(update=changed)
     parts = SimpleNamespace(
         resources=Resources(database),
         registry=FunctionRegistry(database, lambda _: None),

@@ -5,7 +5,7 @@ shows in practice in `deviations`. An operation is served in five steps:
 
     match(method, raw_path, raw_query)                 -> Match | None (no such operation)
     parse(name, match, raw_query, headers, body)       -> params; SerializationException
-    validate(name, params)                             -> None; ValidationException and two others
+    validate(name, params, today)                      -> None; ValidationException and two others
     (the operation runs: params in, result out, both with AWS's member names)
     serialize(name, result) or serialize_error(error)  -> status, headers, body
 
@@ -20,9 +20,10 @@ from lambda_home.user_api.protocol.model import operations
 from lambda_home.user_api.protocol.parsing import parse, read_document
 from lambda_home.user_api.protocol.routing import Match, match
 from lambda_home.user_api.protocol.serialization import Answer, serialize, serialize_error
-from lambda_home.user_api.protocol.validation import validate
+from lambda_home.user_api.protocol.validation import NO_END, validate
 
 __all__ = [
+    "NO_END",
     "Answer",
     "Match",
     "match",

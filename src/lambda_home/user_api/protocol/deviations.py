@@ -24,17 +24,6 @@ RUNTIMES: Final = _words(
     " dotnet10 dotnet8 java11 dotnet6 nodejs18.x provided.al2 java8.al2"
 )
 
-# Runtimes of the model that can no longer be used for creating or updating a function. A runtime of
-# the model that is in neither list is newer than the recordings and is accepted.
-# Source: recorded for eight of them, "Deprecated runtimes" of the Developer Guide for the others.
-DEPRECATED_RUNTIMES: Final = frozenset(
-    _words(
-        "nodejs nodejs4.3 nodejs4.3-edge nodejs6.10 nodejs8.10 nodejs10.x nodejs12.x nodejs14.x"
-        " java8 python2.7 python3.6 python3.7 dotnetcore1.0 dotnetcore2.0 dotnetcore2.1"
-        " dotnetcore3.1 go1.x ruby2.5 ruby2.7 provided"
-    )
-)
-
 # ListLayers and ListLayerVersions know a wider set, with values that exist nowhere else.
 LISTED_ONLY_RUNTIMES: Final = frozenset(
     _words("ruby3.5 ruby2.6 nasa python2.7-greengrass go1.9 byol nodejs8.x nodejs8.9 python3.4")

@@ -7,9 +7,11 @@ must …`; several are joined with `; `. Source: answers recorded on AWS.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from functools import cache
 from typing import Any
 
+from lambda_home import runtimes
 from lambda_home.errors import InvalidParameterValueException, ValidationException
 from lambda_home.user_api.protocol import deviations
 from lambda_home.user_api.protocol.constraints import NOT_NULL, constraints
@@ -19,8 +21,14 @@ from lambda_home.user_api.protocol.patterns import java_text, lower_camel
 _Step = tuple[str, str, bool, Shape | None]
 
 
-def validate(operation_name: str, params: Mapping[str, Any]) -> None:
-    """Hold parsed parameters against the model.
+NO_END = date.min
+"""A day on which no runtime had come to its end."""
+
+
+def validate(operation_name: str, params: Mapping[str, Any], today: date | None = None) -> None:
+    """Hold parsed parameters against the model, and runtimes against their ends.
+
+    `today` is the day (UTC) for the latter; None: that of the catalogue, NO_END: they have none.
 
     Raises ValidationException that lists all violations together; where there are none,
     InvalidParameterValueException for the two members that AWS checks afterwards (a runtime it
@@ -30,7 +38,10 @@ def validate(operation_name: str, params: Mapping[str, Any]) -> None:
     if found := broken(shape, params):
         raise ValidationException(found)
     if (shape.name, "Runtime") in deviations.CHECKED_LATER:
-        _check_runtime(params.get("Runtime"), shape.members["Runtime"].shape)
+        accepted = shape.members["Runtime"].shape.accepted
+        creating = operation_name == "CreateFunction"
+        day = runtimes.checked() if today is None else today
+        _check_runtime(params.get("Runtime"), accepted, day, creating=creating)
     if operation_name == "CreateFunction":
         _check_new_name(params["FunctionName"])
 
@@ -128,18 +139,22 @@ def _subject(value: object, shape: Shape) -> str:
     return "Value" if hidden else f"Value '{java_text(value, shape)}'"
 
 
-def _check_runtime(runtime: str | None, shape: Shape) -> None:
-    if runtime is None or runtime.startswith(deviations.RUNTIME_ARN_PREFIX):
+def _check_runtime(
+    name: str | None, accepted: frozenset[str], today: date, *, creating: bool
+) -> None:
+    """A function may be updated to a runtime longer than one can be created of it."""
+    if name is None or name.startswith(deviations.RUNTIME_ARN_PREFIX):
         return
-    if runtime in deviations.DEPRECATED_RUNTIMES:
+    found = runtimes.catalogue().get(name)
+    if found and not (found.creatable(today) if creating else found.updatable(today)):
         raise InvalidParameterValueException(
-            f"The runtime parameter of {runtime} is no longer supported for creating or updating"
+            f"The runtime parameter of {name} is no longer supported for creating or updating"
             " AWS Lambda functions. We recommend you use a supported runtime while creating or"
             " updating functions."
         )
-    if runtime not in shape.accepted or runtime in deviations.LISTED_ONLY_RUNTIMES:
+    if found is None and (name not in accepted or name in deviations.LISTED_ONLY_RUNTIMES):
         raise InvalidParameterValueException(
-            _violation(f"Value {runtime}", "runtime", deviations.RUNTIME_CONSTRAINT)
+            _violation(f"Value {name}", "runtime", deviations.RUNTIME_CONSTRAINT)
         )
 
 
