@@ -117,6 +117,8 @@ class LogStore:
         self._ending.set()
         self._thread.join(timeout=10)
         self.flush()
+        if self._text is not None:
+            self._text.tidy()
         self._file.close()
 
     # ------------------------------------------------------------------- groups and streams
@@ -255,6 +257,8 @@ class LogStore:
         while not self._ending.wait(_WRITE_EVERY_S):
             try:
                 self.flush()
+                if self._text is not None:
+                    self._text.tidy()
                 turns += 1
                 if turns * _WRITE_EVERY_S >= _SWEEP_EVERY_S:
                     turns = 0

@@ -53,6 +53,24 @@ def test_characters_of_any_kind_are_written(tmp_path: Path) -> None:
     assert written.endswith("päng \U0001f4a5 ".encode() + b"\xff\n")
 
 
+def test_what_is_cleared_is_out_of_sight_at_once_and_removed_by_and_by(tmp_path: Path) -> None:
+    files = TextFiles(tmp_path, 1000)
+    other = Scope("999999999999", "us-east-1")
+    for scope in (SCOPE, other):
+        files.append(scope, GROUP, lines("x"))
+    files.clear(SCOPE.account)
+    assert not files.path(SCOPE, GROUP).exists()
+    assert messages(files.path(other, GROUP)) == ["x"]
+    files.append(SCOPE, GROUP, lines("again"))
+    files.clear(None)
+    assert not files.path(SCOPE, GROUP).exists()
+    assert len(list(tmp_path.iterdir())) == 3
+    files.tidy()
+    assert list(tmp_path.iterdir()) == []
+    files.clear(None)
+    TextFiles(tmp_path / "none", 1000).clear(None)
+
+
 ODD = ["", "/", "..", "../../etc/passwd", "/../..", "a/../../b", ".../...", "a\0b", "a b", "~root"]
 
 
