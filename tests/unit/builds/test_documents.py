@@ -83,7 +83,7 @@ def test_a_build_is_kept_and_read_and_tells_no_secret() -> None:
         (("sh", "-c", "zig build"), 127, "sh: 1: zig: not found", "this machine", "zig is not"),
         (("pip",), 1, "blah\nTemporary failure in name resolution", "x", "over the network"),
         (("npm",), 1, "npm error code EAI_AGAIN", "x", "over the network"),
-        (("go",), 1, "dial tcp: lookup proxy.golang.org", "x", "over the network"),
+        (("go",), 1, "dial tcp: lookup proxy.example.org", "x", "over the network"),
         (("cargo",), 1, "No space left on device (os error 28)", "x", "found no room"),
         (("npm",), 1, "one\nlast line\n\n", "x", r"npm failed \(exit code 1\): last line"),
         (("npm",), 2, "", "x", "printed nothing"),
