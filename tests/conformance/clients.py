@@ -60,6 +60,23 @@ _NODE_ERROR = Failure("RangeError", "as asked: ü", NODE_TRACE)
 _NODE_BROKEN = Failure("RangeError", "broken: ü", NODE_TRACE)
 _WRAPPED = {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrapper"}
 
+
+def _typescript(name: str, title: str) -> Client:
+    """A program that runs TypeScript as it is, in a layer."""
+    return Client(
+        name=name,
+        title=title,
+        runtime="provided.al2023",
+        package=packages.typescript,
+        error=_NODE_ERROR,
+        init_error=_NODE_BROKEN,
+        names_itself=False,
+        program=name,
+        memory_mb=512,
+        slow=True,
+    )
+
+
 CLIENTS = (
     Client(
         name="python",
@@ -104,30 +121,8 @@ CLIENTS = (
         program="php",
         slow=True,  # its layer is large
     ),
-    Client(
-        name="deno",
-        title="Deno (layer)",
-        runtime="provided.al2023",
-        package=packages.typescript,
-        error=_NODE_ERROR,
-        init_error=_NODE_BROKEN,
-        names_itself=False,
-        program="deno",
-        memory_mb=512,
-        slow=True,
-    ),
-    Client(
-        name="bun",
-        title="Bun (layer)",
-        runtime="provided.al2023",
-        package=packages.typescript,
-        error=_NODE_ERROR,
-        init_error=_NODE_BROKEN,
-        names_itself=False,
-        program="bun",
-        memory_mb=512,
-        slow=True,
-    ),
+    _typescript("deno", "Deno (layer)"),
+    _typescript("bun", "Bun (layer)"),
     Client(
         name="awslambdaric",
         title="AWS's awslambdaric (Python)",

@@ -16,7 +16,17 @@ from lambda_home.commands.client import Client, connected
 from lambda_home.commands.deploying import Deployment, Outcome, Wanted
 from lambda_home.commands.endpoint import DEFAULT_ENDPOINT, DEFAULT_REGION
 from lambda_home.commands.failures import WrongUse
-from lambda_home.commands.options import AsJson, EndpointUrl, Region
+from lambda_home.commands.options import (
+    AsJson,
+    EndpointUrl,
+    Handler,
+    Memory,
+    NewName,
+    Region,
+    Runtime,
+    Timeout,
+    Variables,
+)
 from lambda_home.commands.packaging import Package, in_zip, package_of
 
 
@@ -28,19 +38,14 @@ def register(app: typer.Typer) -> None:
 
 def deploy_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A folder, one file, or a .zip.")],
-    name: Annotated[
-        str | None, typer.Option(help="The function's name; else the folder's.")
-    ] = None,
-    runtime: Annotated[str | None, typer.Option(help="As python3.12, nodejs22.x.")] = None,
-    handler: Annotated[str | None, typer.Option(help="As app.handler.")] = None,
+    name: NewName = None,
+    runtime: Runtime = None,
+    handler: Handler = None,
     role: Annotated[str | None, typer.Option(help="The ARN of its execution role.")] = None,
     description: Annotated[str | None, typer.Option(help="What it is for.")] = None,
-    memory: Annotated[int | None, typer.Option(help="MB.")] = None,
-    timeout: Annotated[int | None, typer.Option(help="Seconds.")] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("--env", metavar="NAME=VALUE", help="A variable; may be repeated."),
-    ] = None,
+    memory: Memory = None,
+    timeout: Timeout = None,
+    env: Variables = None,
     layer: Annotated[
         list[str] | None,
         typer.Option("--layer", metavar="ARN", help="A version of a layer; may be repeated."),

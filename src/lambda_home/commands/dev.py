@@ -22,7 +22,16 @@ from lambda_home.commands.client import connected
 from lambda_home.commands.dev_loop import Loop, Wish
 from lambda_home.commands.endpoint import ENDPOINT_VARIABLE
 from lambda_home.commands.failures import Unreachable, WrongUse
-from lambda_home.commands.options import EndpointUrl, Region
+from lambda_home.commands.options import (
+    EndpointUrl,
+    Handler,
+    Memory,
+    NewName,
+    Region,
+    Runtime,
+    Timeout,
+    Variables,
+)
 from lambda_home.commands.packaging import package_of
 
 if TYPE_CHECKING:
@@ -39,17 +48,12 @@ def register(app: typer.Typer) -> None:
 
 def dev_command(  # noqa: PLR0913, PLR0917  one parameter is one flag
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The function's folder.")] = Path(),
-    name: Annotated[
-        str | None, typer.Option(help="The function's name; else the folder's.")
-    ] = None,
-    runtime: Annotated[str | None, typer.Option(help="As python3.12, nodejs22.x.")] = None,
-    handler: Annotated[str | None, typer.Option(help="As app.handler.")] = None,
-    memory: Annotated[int | None, typer.Option(help="MB.")] = None,
-    timeout: Annotated[int | None, typer.Option(help="Seconds.")] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("--env", metavar="NAME=VALUE", help="A variable; may be repeated."),
-    ] = None,
+    name: NewName = None,
+    runtime: Runtime = None,
+    handler: Handler = None,
+    memory: Memory = None,
+    timeout: Timeout = None,
+    env: Variables = None,
     invoke: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Call it with this event now and after each change."),

@@ -34,6 +34,15 @@ Qualifier = Annotated[
     str | None,
     typer.Option("--qualifier", help="A version or alias of it.", show_default=False),
 ]
+NewName = Annotated[str | None, typer.Option(help="The function's name; else the folder's.")]
+Runtime = Annotated[str | None, typer.Option(help="As python3.12, nodejs22.x.")]
+Handler = Annotated[str | None, typer.Option(help="As app.handler.")]
+Memory = Annotated[int | None, typer.Option(help="MB.")]
+Timeout = Annotated[int | None, typer.Option(help="Seconds.")]
+Variables = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="NAME=VALUE", help="A variable; may be repeated."),
+]
 Config = Annotated[Path | None, typer.Option(help="A TOML file of settings.")]
 DataDir = Annotated[Path | None, typer.Option(help="Code, database and logs.")]
 
